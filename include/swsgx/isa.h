@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The processor: EPC, EPCM, leaf functions and keys, as a library.
+ *
+ * A *machine* holds what belongs to the package: EPC sections, the EPCM, the
+ * launch-key hash and the secrets keys derive from.  A *logical processor*
+ * (struct isa_lp) executes leaves on it.  The library reads clocks, files and
+ * environment never, keeps no globals, and allocates only in
+ * isa_machine_create().
+ *
+ * Entry and exit (EENTER, ERESUME, EEXIT, AEX) must not need the machine: the
+ * process that runs an enclave executes them by itself, on a view of the
+ * enclave that the machine's owner shares with it (struct isa_encl_view).
+ */
+#ifndef SWSGX_ISA_H
+#define SWSGX_ISA_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <swsgx/arch.h>
+
+/* --- outcomes ------------------------------------------------------------ */
+
+enum sgx_error {
+#define ERR(name, value) name = value,
+#include <swsgx/errors.def>
+#undef ERR
+};
+
+enum isa_class { ISA_ENCLS, ISA_ENCLU, ISA_ENCLV };
+
+enum isa_leaf {
+#define LEAF(class, nr, name, ...) ISA_##class##_##name = nr,
+#include <swsgx/leaves.def>
+#undef LEAF
+};
+
+enum isa_outcome_kind {
+	ISA_DONE,	/* retired; a status leaf leaves RAX = 0, ZF = CF = 0 */
+	ISA_ERROR,	/* retired; RAX = code, ZF = 1 */
+	ISA_INFO,	/* retired; RAX = code, CF = 1 */
+	ISA_FAULT,	/* did not retire: vector, error_code, address */
+};
+
+/* What executing one leaf did: architecture, never errno. */
+struct isa_outcome {
+	enum isa_outcome_kind kind;
+	uint32_t code;		/* ISA_ERROR, ISA_INFO: an enum sgx_error */
+	uint8_t vector;		/* ISA_FAULT: an enum x86_vector */
+	uint32_t error_code;	/* ISA_FAULT: 0, or PFEC_* for #PF */
+	uint64_t address;	/* ISA_FAULT with X86_PF: the linear address */
+};
+
+static inline bool isa_is_done(struct isa_outcome o)
+{
+	return o.kind == ISA_DONE;
+}
+
+/**
+ * isa_error_name() - the manual's name of a code, "?" for an unknown one.
+ * Context: any; returns a string constant.
+ */
+const char *isa_error_name(uint32_t code);
+
+/** isa_vector_name() - "#GP", "#PF", ...; "?" for an unknown vector. */
+const char *isa_vector_name(uint8_t vector);
+
+/** isa_leaf_name() - "ECREATE" ...; NULL when the leaf does not exist. */
+const char *isa_leaf_name(enum isa_class class, uint32_t leaf);
+
+/* --- profiles: what a part can do ---------------------------------------- */
+
+struct isa_profile {
+	const char *name;
+	const char *summary;	/* one line for a person */
+	uint32_t cpuid_12_0_eax; /* SGX1 is bit 0 */
+	uint32_t miscselect;	/* CPUID.12H.0:EBX, allowed-1 */
+	uint8_t max_size_32;	/* log2, CPUID.12H.0:EDX[7:0] */
+	uint8_t max_size_64;	/* log2, CPUID.12H.0:EDX[15:8] */
+	uint64_t attributes;	/* CPUID.12H.1 EBX:EAX, allowed-1 */
+	uint64_t xfrm;		/* CPUID.12H.1 EDX:ECX, allowed-1 */
+	bool launch_control;	/* SGX_LC: the hash MSRs can be written */
+	uint8_t cpusvn[16];
+};
+
+/** isa_profile_find() - a built-in profile by name; NULL when there is none. */
+const struct isa_profile *isa_profile_find(const char *name);
+
+/** isa_profile_at() - the @i-th built-in profile, NULL past the last; 0 is the default. */
+const struct isa_profile *isa_profile_at(size_t i);
+
+/* --- machine ------------------------------------------------------------- */
+
+#define ISA_NO_FRAME UINT64_MAX
+
+struct isa_section {
+	uint64_t pa;		/* physical base, page aligned */
+	uint64_t nr_pages;	/* > 0 */
+	unsigned int node;	/* NUMA node, recorded for the manager */
+};
+
+struct isa_config {
+	const struct isa_profile *profile;
+	const struct isa_section *sections; /* copied; must not overlap */
+	size_t nr_sections;	/* > 0 */
+	uint64_t xcr0;		/* of the host; XFRM is limited to it */
+	uint32_t xsave_size[64]; /* [i] = end (offset + size) of XSAVE component i
+				  * >= 2 in the standard format, 0 when absent */
+	uint8_t seed[32];	/* the package secret every key derives from */
+	uint8_t owner_epoch[16];
+	uint8_t boot_random[32]; /* REPORT_KEYID and the paging key of this power cycle */
+	/*
+	 * Where the contents of a frame are: 4096 bytes, page aligned, valid
+	 * until the frame is EREMOVEd.  Frames are numbered from 0 through the
+	 * sections in order.  Called with any frame, from any thread.
+	 */
+	void *(*epc_page)(void *ctx, uint64_t frame);
+	void *ctx;
+};
+
+struct isa_machine;
+
+/**
+ * isa_machine_create() - power on a machine whose EPC is unused.
+ * @config: copied, apart from what @profile and @ctx point to.
+ * @out: set on success only; the caller's until isa_machine_destroy().
+ * Return: 0; -EINVAL config out of its ranges; -ENOMEM.
+ */
+int isa_machine_create(const struct isa_config *config, struct isa_machine **out);
+
+/** isa_machine_destroy() - NULL is fine.  No leaf may be running. */
+void isa_machine_destroy(struct isa_machine *m);
+
+/** isa_machine_frame() - frame number of physical address @pa, or ISA_NO_FRAME. */
+uint64_t isa_machine_frame(const struct isa_machine *m, uint64_t pa);
+
+/** isa_machine_pa() - physical address of @frame, which must exist. */
+uint64_t isa_machine_pa(const struct isa_machine *m, uint64_t frame);
+
+/** isa_machine_nr_frames() - all sections together. */
+uint64_t isa_machine_nr_frames(const struct isa_machine *m);
+
+const struct isa_profile *isa_machine_profile(const struct isa_machine *m);
+
+/**
+ * isa_wrmsr_lepubkeyhash() - write IA32_SGXLEPUBKEYHASH0..3 of one processor.
+ * The value belongs to the @lp that passes it to EINIT; see struct isa_lp.
+ */
+struct isa_lp;
+void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4]);
+
+/* A software-visible copy of one EPCM entry. */
+struct isa_epcm_info {
+	bool valid;
+	uint8_t pt;		/* enum sgx_page_type */
+	uint8_t rwx;		/* SECINFO_R | _W | _X */
+	bool blocked, pending, modified, pr;
+	uint64_t enclaveaddress;
+	uint64_t secs_frame;	/* owner; ISA_NO_FRAME for SECS and VA */
+};
+
+/**
+ * isa_epcm_peek() - look at an entry without executing a leaf.
+ * Not architecture: for the leak ledger, debuggers and tests.  Consistent when
+ * no leaf works on the page.
+ */
+struct isa_epcm_info isa_epcm_peek(const struct isa_machine *m, uint64_t frame);
+
+/* --- logical processor executing ENCLS and in-enclave ENCLU -------------- */
+
+/*
+ * How a logical processor sees memory.  @translate answers the physical
+ * address when @la resolves to EPC, ISA_NO_FRAME otherwise; it may refuse an
+ * access by filling @fault (an ordinary #PF) and returning false.
+ * @read and @write move ordinary (non-EPC) memory; false means #PF at
+ * fault->address.
+ */
+struct isa_mmu {
+	bool (*translate)(void *ctx, uint64_t la, bool write, uint64_t *pa,
+			  struct isa_outcome *fault);
+	bool (*read)(void *ctx, uint64_t la, void *dst, size_t n,
+		     struct isa_outcome *fault);
+	bool (*write)(void *ctx, uint64_t la, const void *src, size_t n,
+		      struct isa_outcome *fault);
+};
+
+/* One logical processor; storage is the caller's, one thread at a time. */
+struct isa_lp {
+	struct isa_machine *m;
+	const struct isa_mmu *mmu;
+	void *mmu_ctx;
+	uint8_t cpl;			/* 0 for ENCLS, 3 for ENCLU */
+	uint64_t lepubkeyhash[4];	/* IA32_SGXLEPUBKEYHASH0..3 */
+	uint64_t secs_frame;		/* active enclave, ISA_NO_FRAME outside */
+	uint64_t rbx, rcx, rdx;		/* operands of the leaf */
+};
+
+/** isa_lp_init() - @cpl 0 or 3, outside any enclave, reset-value launch-key hash. */
+void isa_lp_init(struct isa_lp *lp, struct isa_machine *m, const struct isa_mmu *mmu,
+		 void *mmu_ctx, uint8_t cpl);
+
+/**
+ * isa_encls() - execute ENCLS leaf @eax with lp->rbx, rcx, rdx.
+ * The one place every ENCLS leaf goes through.
+ * Context: any thread; leaves on different pages run in parallel, the loser of
+ * a conflict gets what the manual's concurrency table says.
+ * Source: SDM, ENCLS.
+ */
+struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax);
+
+/**
+ * isa_enclu() - execute an in-enclave ENCLU leaf (EREPORT, EGETKEY) with
+ * lp->rbx, rcx, rdx, in the enclave lp->secs_frame.  EENTER, ERESUME and EEXIT
+ * change the whole register file: see isa_eenter() below.
+ */
+struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax);
+
+/** isa_enclv() - ENCLV: this profile has no leaf, so #UD (or #GP when enumerated). */
+struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax);
+
+/* --- entry and exit, on a view ------------------------------------------- */
+
+/*
+ * The part of a SECS that entry and exit need, in memory that the program and
+ * the machine's owner may share.  The owner writes everything but the counters;
+ * the machine reads only the counters, so a program that scribbles here harms
+ * its own enclave and nothing else.
+ */
+struct isa_encl_block {
+	uint64_t base, size;
+	uint64_t attributes, xfrm;
+	uint32_t miscselect;
+	uint32_t ssaframesize;		/* pages */
+	uint32_t xsave_size;		/* bytes of the XSAVE area for xfrm */
+	_Atomic uint32_t initialized;
+	/* Processors inside; EREMOVE of a child page asks. */
+	_Atomic uint64_t nr_inside;
+};
+
+/**
+ * isa_secs_share() - let the machine and the program share entry state.
+ * @frame: a valid SECS.
+ * @blk: filled from the SECS; must stay mapped until isa_secs_unshare() or
+ *       EREMOVE of the SECS.  EREMOVE of a child reads @blk->nr_inside.
+ * Return: 0; -EINVAL @frame is no SECS.
+ */
+int isa_secs_share(struct isa_machine *m, uint64_t frame, struct isa_encl_block *blk);
+
+/**
+ * isa_secs_unshare() - nobody can be inside any more (its processes are gone).
+ * A killed thread left by an asynchronous exit nobody recorded: from here on
+ * the machine counts no processor inside.
+ */
+void isa_secs_unshare(struct isa_machine *m, uint64_t frame);
+
+/* The registers entry and exit touch, in the encoding's order. */
+enum isa_gpr {
+	ISA_RAX, ISA_RCX, ISA_RDX, ISA_RBX, ISA_RSP, ISA_RBP, ISA_RSI, ISA_RDI,
+	ISA_R8, ISA_R9, ISA_R10, ISA_R11, ISA_R12, ISA_R13, ISA_R14, ISA_R15,
+	ISA_NR_GPR
+};
+
+struct isa_regs {
+	uint64_t gpr[ISA_NR_GPR];
+	uint64_t rip;		/* before a leaf: of the ENCLU instruction */
+	uint64_t rflags;
+	uint64_t fsbase, gsbase;
+};
+
+/* How entry code reaches an enclave's pages. */
+struct isa_encl_view {
+	struct isa_encl_block *blk;
+	/*
+	 * EPCM state and contents of the enclave page at @la (page aligned).
+	 * @write: the page tables must allow stores too.  Returns false with
+	 * @fault set for an ordinary #PF; sets info->valid = false when @la
+	 * does not resolve to a valid page of this enclave.
+	 * @page: where the contents are mapped for us.
+	 */
+	bool (*page)(void *ctx, uint64_t la, bool write, struct isa_epcm_info *info,
+		     void **page, struct isa_outcome *fault);
+	void *ctx;
+	uint64_t xcr0;		/* of the host */
+	bool has_aexnotify;	/* profile */
+};
+
+/* Internal processor registers (CR_*) of a thread inside an enclave. */
+struct isa_thread {
+	bool inside;
+	bool dbgoptin, save_tf;
+	struct isa_encl_view view;
+	uint64_t tcs_la;
+	struct sgx_tcs *tcs;
+	struct sgx_gprsgx *gprsgx;	/* of the current frame */
+	uint8_t *xsave;			/* start of the current frame */
+	uint64_t host_fsbase, host_gsbase;
+};
+
+/**
+ * isa_eenter() - ENCLU[EENTER] with TCS r->gpr[RBX] and AEP r->gpr[RCX].
+ * @t: outside any enclave; on success inside, holding a copy of @view.
+ * @view: the enclave whose ELRANGE holds the TCS.
+ * @r: on success the registers enclave code starts with; else unchanged.
+ *     r->fsbase and gsbase are the host's on the way in.
+ * Context: async-signal-safe, allocates nothing, uses no thread-local storage.
+ * Return: ISA_DONE or the manual's fault.
+ * Source: SDM, EENTER.
+ */
+struct isa_outcome isa_eenter(struct isa_thread *t, const struct isa_encl_view *view,
+			      struct isa_regs *r);
+
+/**
+ * isa_eresume() - ENCLU[ERESUME]; as isa_eenter().
+ * @xsave: set to the XSAVE image (XFRM components, standard format) the
+ *         processor must load, NULL after an AEX notification.
+ */
+struct isa_outcome isa_eresume(struct isa_thread *t, const struct isa_encl_view *view,
+			       struct isa_regs *r, const uint8_t **xsave);
+
+/**
+ * isa_eexit() - ENCLU[EEXIT] to r->gpr[RBX].
+ * On success @t is outside; host FS and GS bases are in @r.
+ */
+struct isa_outcome isa_eexit(struct isa_thread *t, struct isa_regs *r);
+
+/* What interrupted an enclave. */
+struct isa_event {
+	bool exception;		/* false: interrupt, VM exit, ... */
+	uint8_t vector;
+	uint32_t error_code;
+	uint64_t address;	/* #PF: full linear address */
+};
+
+/**
+ * isa_aex() - asynchronous exit.
+ * @r: in: the enclave's registers; out: the synthetic state, RIP = AEP.
+ * @xsave: the enclave's extended state in the standard format, at least
+ *         blk->xsave_size bytes: saved into the SSA, limited to XFRM.
+ *         The caller puts the processor's extended state into INIT state.
+ * Never fails: EENTER and ERESUME checked everything it needs.
+ * Context: as isa_eenter().
+ */
+void isa_aex(struct isa_thread *t, struct isa_regs *r, const struct isa_event *event,
+	     const void *xsave);
+
+#endif /* SWSGX_ISA_H */

@@ -40,12 +40,17 @@ struct uapi_platform {
 	void (*sha256)(const void *data, size_t n, uint8_t digest[32]);
 };
 
-/* Told when an enclave changes, so that its owner can share it with the program. */
+/*
+ * Told when an enclave changes, so that its owner can share it with the
+ * program.  Called by the thread in uapi_encl_ioctl(), which holds no lock but
+ * keeps other ioctls of the enclave out.
+ */
 struct uapi_events {
 	void *ctx;
 	/*
 	 * ECREATE is about to run on @secs: prepare the memory pages are placed
-	 * in.  0 or -ENOMEM.
+	 * in.  Its size is a power of two the profile supports, but the rest
+	 * of @secs is as the program wrote it.  0 or -ENOMEM.
 	 */
 	int (*prepare)(void *ctx, const struct sgx_secs *secs);
 	/* ECREATE succeeded / failed after prepare(). */
@@ -60,7 +65,9 @@ struct uapi_encl;
 
 /**
  * uapi_encl_open() - open("/dev/sgx_enclave").
+ * @platform, @events: copied, apart from what they point to; every member set.
  * @config: owner and cookie for the manager.
+ * @out: set on success only; the caller's until uapi_encl_release().
  * Return: 0; -ENOMEM.
  */
 int uapi_encl_open(struct sgx_epc_pool *pool, const struct uapi_platform *platform,
@@ -69,7 +76,7 @@ int uapi_encl_open(struct sgx_epc_pool *pool, const struct uapi_platform *platfo
 
 /**
  * uapi_encl_release() - last reference gone: frees every EPC page.
- * No call on @e may be running.
+ * NULL is fine.  No call on @e may be running.
  */
 void uapi_encl_release(struct uapi_encl *e);
 
@@ -83,8 +90,10 @@ long uapi_encl_ioctl(struct uapi_encl *e, const struct uapi_task *task, unsigned
 
 /**
  * uapi_encl_may_map() - the rule of mmap() and mprotect().
- * @start, @end: page-aligned addresses.  @prot: PROT_READ | _WRITE | _EXEC.
+ * @start, @end: page-aligned addresses, @start < @end.
+ * @prot: PROT_READ | _WRITE | _EXEC.
  * @read_implies_exec: the caller's personality has READ_IMPLIES_EXEC.
+ * Context: any thread, beside an ioctl on @e.
  * Return: 0; -EACCES outside an initialized enclave's range, rights beyond a
  * page's maximum, or @read_implies_exec.
  */

@@ -297,6 +297,10 @@ struct isa_thread {
 	struct sgx_gprsgx *gprsgx;	/* of the current frame */
 	uint8_t *xsave;			/* start of the current frame */
 	uint64_t host_fsbase, host_gsbase;
+	/* Of the block, as entry checked them: an exit relies on nothing newer. */
+	uint64_t xfrm;
+	uint32_t miscselect;
+	uint32_t xsave_size;
 };
 
 /**

@@ -270,7 +270,12 @@ struct isa_regs {
 	uint64_t fsbase, gsbase;
 };
 
-/* How entry code reaches an enclave's pages. */
+/* Where an XSAVE component lies in the standard format: CPUID.0DH.i:EBX and EAX. */
+struct isa_xsave_component {
+	uint32_t offset, size;
+};
+
+/* How entry code reaches an enclave's pages.  Unused members are zero. */
 struct isa_encl_view {
 	struct isa_encl_block *blk;
 	/*
@@ -285,6 +290,12 @@ struct isa_encl_view {
 	void *ctx;
 	uint64_t xcr0;		/* of the host */
 	bool has_aexnotify;	/* profile */
+	/*
+	 * Of components 0..63 (0 and 1 are ignored), as long as a thread is
+	 * inside.  NULL: an exit saves all bytes up to blk->xsave_size, also
+	 * those of components outside XFRM that lie below it.
+	 */
+	const struct isa_xsave_component *xsave_component;
 };
 
 /* Internal processor registers (CR_*) of a thread inside an enclave. */

@@ -25,6 +25,26 @@ static void gprs_save(struct sgx_gprsgx *gprsgx, const struct isa_regs *r)
 	gprsgx->gsbase = r->gsbase;
 }
 
+/* Components 2 and up that are in XFRM, and lie where entry checked the frame. */
+static void components_save(const struct isa_thread *t, const uint8_t *xsave)
+{
+	const struct isa_xsave_component *c = t->view.xsave_component;
+	uint64_t left = t->xfrm & ~XFRM_X87_SSE;
+	unsigned int i;
+
+	if (!c) {
+		memcpy(t->xsave + XSAVE_HEADER_END, xsave + XSAVE_HEADER_END,
+		       t->xsave_size - XSAVE_HEADER_END);
+		return;
+	}
+	for (; left; left &= left - 1) {
+		i = (unsigned int)__builtin_ctzll(left);
+		if (c[i].offset >= XSAVE_HEADER_END && c[i].offset <= t->xsave_size &&
+		    c[i].size <= t->xsave_size - c[i].offset)
+			memcpy(t->xsave + c[i].offset, xsave + c[i].offset, c[i].size);
+	}
+}
+
 /* As XSAVE with XFRM as mask, which leaves the other bytes of the area alone. */
 static void xstate_save(const struct isa_thread *t, const uint8_t *xsave)
 {
@@ -36,8 +56,7 @@ static void xstate_save(const struct isa_thread *t, const uint8_t *xsave)
 	memcpy(t->xsave, xsave, XSAVE_LEGACY_END);
 	memcpy(t->xsave + XSAVE_XSTATE_BV, &xstate_bv, sizeof(xstate_bv));
 	memset(t->xsave + XSAVE_XCOMP_BV, 0, XSAVE_XCOMP_BV_SIZE);
-	memcpy(t->xsave + XSAVE_HEADER_END, xsave + XSAVE_HEADER_END,
-	       t->xsave_size - XSAVE_HEADER_END);
+	components_save(t, xsave);
 }
 
 /* EXITINFO of an event under @miscselect; 0 when the enclave is not told. */

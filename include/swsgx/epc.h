@@ -30,6 +30,8 @@ struct epc_port {
 	void (*log)(void *ctx, enum epc_log_level level, const char *message);
 	uint64_t (*time_ns)(void *ctx);		/* wall clock, for the ledger */
 	unsigned int (*node)(void *ctx);	/* NUMA node of the calling thread */
+	/* Let others run while the caller waits for a lock; may be NULL. */
+	void (*yield)(void *ctx);
 };
 
 /*
@@ -208,7 +210,7 @@ int sgx_encl_create(struct sgx_epc_pool *pool, const struct sgx_encl_config *con
 
 /**
  * sgx_encl_ecreate() - allocate the SECS page and run ECREATE.
- * @secs: the 4096-byte source.
+ * @secs: the 4096-byte source, page aligned as the leaf demands.
  * A failure leaves the enclave as before: it can be tried again.
  * Return: 0; -EINVAL there is a SECS already; -ENOMEM; -EIO ECREATE faulted.
  */
@@ -217,8 +219,9 @@ int sgx_encl_ecreate(struct sgx_encl *encl, const struct sgx_secs *secs);
 /**
  * sgx_encl_add_page() - allocate a page, EADD, and EEXTEND when @measure.
  * @offset: from the enclave's base, page aligned, inside it.
- * @src: 4096 bytes.
- * Return: 0; -EBUSY a page is at that offset; -ENOMEM; -EIO EADD or EEXTEND
+ * @src: 4096 bytes, page aligned as the leaf demands.
+ * Return: 0; -EINVAL no SECS, or @offset out of its range; -EBUSY a page is at
+ * that offset; -ENOMEM no EPC or no memory; -EIO EADD or EEXTEND
  * faulted.  The measurement may have changed then: the enclave cannot be
  * initialized as intended any more, but stays releasable.
  */
@@ -227,8 +230,10 @@ int sgx_encl_add_page(struct sgx_encl *encl, uint64_t offset, const void *src,
 
 /**
  * sgx_encl_einit() - run EINIT under the launch-key hash of the signer.
- * @outcome: what EINIT said, also on failure.
- * Return: 0; -EPERM EINIT returned a code; -EIO it faulted.
+ * An SGX_UNMASKED_EVENT is tried again a few times before it is believed.
+ * @sigstruct: page aligned as the leaf demands.
+ * @outcome: what EINIT said, also on failure; ISA_DONE when it was not run.
+ * Return: 0; -EINVAL no SECS; -EPERM EINIT returned a code; -EIO it faulted.
  */
 int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
 		   const uint64_t lepubkeyhash[4], struct isa_outcome *outcome);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The manager's only lock: a spinlock over C11 atomics, because the manager
+ * has no threads library under it.  Waiting is bounded politeness: it pauses
+ * with growing distance, then asks the port to yield, so that waiting for a
+ * preempted holder does not burn the waiter's whole time slice.
+ *
+ * Lock order: sgx_encl.lock, then either epc_node.lock or epc_ledger.lock,
+ * which are never held together; neither is two nodes' lock.  No lock of the
+ * pool is held while an ENCLS operation or the port is called; sgx_encl.lock is.
+ */
+#ifndef EPC_LOCK_H
+#define EPC_LOCK_H
+
+#include <stdatomic.h>
+
+#include <swsgx/epc.h>
+
+struct epc_lock {
+	atomic_uint held;
+};
+
+/** epc_lock_contended() - the slow path of epc_lock(). */
+void epc_lock_contended(struct epc_lock *lock, const struct epc_port *port);
+
+/** epc_lock() - take @lock; not recursive, not for signal handlers. */
+static inline void epc_lock(struct epc_lock *lock, const struct epc_port *port)
+{
+	if (atomic_exchange_explicit(&lock->held, 1, memory_order_acquire))
+		epc_lock_contended(lock, port);
+}
+
+/** epc_unlock() - pairs with the acquire of the next epc_lock(). */
+static inline void epc_unlock(struct epc_lock *lock)
+{
+	atomic_store_explicit(&lock->held, 0, memory_order_release);
+}
+
+#endif /* EPC_LOCK_H */

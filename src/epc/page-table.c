@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The radix tree behind an enclave's pages.  Its memory comes from the port,
+ * one 4 KiB node at a time, before the leaf that cannot be undone.
+ */
+#include "page-table.h"
+
+#include "internal.h"
+
+#define PT_SHIFT 9
+#define PT_SLOTS (1u << PT_SHIFT)
+
+/* All slots of a node are of one kind: values on the lowest level. */
+struct epc_pt_node {
+	union {
+		struct epc_pt_node *child[PT_SLOTS];
+		uint64_t value[PT_SLOTS];
+	};
+};
+
+/* Slot of page number @nr in a node with @level levels below it. */
+static unsigned int slot_of(uint64_t nr, unsigned int level)
+{
+	return (nr >> (level * PT_SHIFT)) & (PT_SLOTS - 1);
+}
+
+static bool is_covered(const struct epc_page_table *pt, uint64_t nr)
+{
+	return pt->height && nr >> (pt->height * PT_SHIFT) == 0;
+}
+
+static bool grow(struct epc_page_table *pt, const struct epc_port *port)
+{
+	struct epc_pt_node *root = epc_alloc(port, sizeof(*root));
+
+	if (!root)
+		return false;
+	if (pt->height)
+		root->child[0] = pt->root;
+	pt->root = root;
+	pt->height++;
+	return true;
+}
+
+uint64_t *epc_pt_reserve(struct epc_page_table *pt, const struct epc_port *port, uint64_t nr)
+{
+	struct epc_pt_node *node;
+	unsigned int level;
+
+	while (!is_covered(pt, nr)) {
+		if (!grow(pt, port))
+			return NULL;
+	}
+	node = pt->root;
+	for (level = pt->height - 1; level > 0; level--) {
+		struct epc_pt_node **child = &node->child[slot_of(nr, level)];
+
+		if (!*child)
+			*child = epc_alloc(port, sizeof(**child));
+		if (!*child)
+			return NULL;
+		node = *child;
+	}
+	return &node->value[slot_of(nr, 0)];
+}
+
+uint64_t epc_pt_find(const struct epc_page_table *pt, uint64_t nr)
+{
+	const struct epc_pt_node *node = pt->root;
+	unsigned int level;
+
+	if (!is_covered(pt, nr))
+		return 0;
+	for (level = pt->height - 1; level > 0 && node; level--)
+		node = node->child[slot_of(nr, level)];
+	return node ? node->value[slot_of(nr, 0)] : 0;
+}
+
+/* Recursion is six deep at most. */
+static void walk(const struct epc_pt_node *node, unsigned int level,
+		 void (*fn)(void *ctx, uint64_t value), void *ctx)
+{
+	unsigned int i;
+
+	for (i = 0; i < PT_SLOTS; i++) {
+		if (level && node->child[i])
+			walk(node->child[i], level - 1, fn, ctx);
+		else if (!level && node->value[i])
+			fn(ctx, node->value[i]);
+	}
+}
+
+void epc_pt_for_each(const struct epc_page_table *pt, void (*fn)(void *ctx, uint64_t value),
+		     void *ctx)
+{
+	if (pt->height)
+		walk(pt->root, pt->height - 1, fn, ctx);
+}
+
+static void free_nodes(struct epc_pt_node *node, unsigned int level, const struct epc_port *port)
+{
+	unsigned int i;
+
+	for (i = 0; level && i < PT_SLOTS; i++) {
+		if (node->child[i])
+			free_nodes(node->child[i], level - 1, port);
+	}
+	epc_free(port, node);
+}
+
+void epc_pt_finish(struct epc_page_table *pt, const struct epc_port *port)
+{
+	if (pt->height)
+		free_nodes(pt->root, pt->height - 1, port);
+	*pt = (struct epc_page_table){ 0 };
+}

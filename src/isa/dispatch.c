@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ENCLS, ENCLU and ENCLV: the one place each that every leaf goes through,
+ * driven by leaves.def.
+ *
+ * Conditions of the processor's mode that a caller cannot express (protected
+ * mode, paging, SMM, transactions, an opted-in IA32_FEATURE_CONTROL) hold by
+ * definition of struct isa_lp.
+ *
+ * Source: SDM, ENCLS, ENCLU and ENCLV, Operation.
+ */
+#include "internal.h"
+
+#define CPUID_SGX1 (1u << 0)
+#define CPUID_ENCLV (1u << 5)
+
+/* The gate column of leaves.def: bits of CPUID.12H.0:EAX. */
+#define GATE_SGX1 CPUID_SGX1
+
+typedef struct isa_outcome leaf_handler(struct isa_lp *lp);
+
+struct leaf {
+	leaf_handler *run;
+	uint32_t gate;		/* 0: no such leaf */
+};
+
+/* EENTER, ERESUME and EEXIT work on a view and have another signature. */
+#define RUN(handler) _Generic(&(handler), leaf_handler *: (handler), default: NULL)
+
+#define NONE_OF(nr, handler, gate_)
+#define ENTRY(nr, handler, gate_) [nr] = { .run = RUN(handler), .gate = GATE_##gate_ },
+
+static const struct leaf encls_leaves[] = {
+#define IF_ENCLS ENTRY
+#define IF_ENCLU NONE_OF
+#define LEAF(class, nr, name, handler, gate, ...) IF_##class(nr, handler, gate)
+#include <swsgx/leaves.def>
+#undef IF_ENCLS
+#undef IF_ENCLU
+};
+
+static const struct leaf enclu_leaves[] = {
+#define IF_ENCLS NONE_OF
+#define IF_ENCLU ENTRY
+#include <swsgx/leaves.def>
+#undef LEAF
+};
+
+#define NR(table) (sizeof(table) / sizeof((table)[0]))
+
+/* NULL when this part has no such leaf. */
+static const struct leaf *find(const struct leaf *leaves, size_t nr_leaves, uint32_t eax,
+			       uint32_t cpuid_12_0_eax)
+{
+	if (eax >= nr_leaves || !(leaves[eax].gate & cpuid_12_0_eax))
+		return NULL;
+	return &leaves[eax];
+}
+
+struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
+{
+	const uint32_t features = lp->m->config.profile->cpuid_12_0_eax;
+	const struct leaf *leaf;
+
+	if (!(features & CPUID_SGX1))
+		return isa_ud();					/* 2 */
+	if (lp->cpl > 0)
+		return isa_ud();					/* 3 */
+	leaf = find(encls_leaves, NR(encls_leaves), eax, features);
+	if (!leaf)
+		return isa_gp();					/* 6 */
+	return leaf->run(lp);						/* 9 */
+}
+
+/*
+ * Whoever says which enclave is active is not trusted to be right: only an
+ * initialized enclave can have been entered.
+ */
+static bool in_enclave_mode(struct isa_lp *lp)
+{
+	struct isa_machine *m = lp->m;
+	struct sgx_secs *secs;
+
+	if (lp->secs_frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[lp->secs_frame]))
+		return false;
+	secs = isa_epc_page(m, &m->epcm[lp->secs_frame]);
+	return atomic_load_explicit(&isa_secs_state(secs)->initialized, memory_order_acquire);
+}
+
+struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax)
+{
+	const uint32_t features = lp->m->config.profile->cpuid_12_0_eax;
+	const struct leaf *leaf;
+
+	if (!(features & CPUID_SGX1))
+		return isa_ud();					/* 3 */
+	if (lp->cpl < 3)
+		return isa_ud();					/* 5 */
+	leaf = find(enclu_leaves, NR(enclu_leaves), eax, features);
+	if (!leaf)
+		return isa_gp();					/* 7 */
+	/*
+	 * 10, 11: entry is #GP inside, the rest is #GP outside.  Entry outside
+	 * and EEXIT inside need the register file: isa_eenter() and its kin.
+	 */
+	if (!leaf->run || !in_enclave_mode(lp))
+		return isa_gp();
+	return leaf->run(lp);						/* 12 */
+}
+
+struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax)
+{
+	if (!(lp->m->config.profile->cpuid_12_0_eax & CPUID_ENCLV))
+		return isa_ud();					/* 2 */
+	if (lp->cpl > 0)
+		return isa_ud();					/* 4 */
+	return isa_gp();						/* 8 */
+}
+
+void isa_lp_init(struct isa_lp *lp, struct isa_machine *m, const struct isa_mmu *mmu,
+		 void *mmu_ctx, uint8_t cpl)
+{
+	/* What the hash MSRs hold on parts that lock to Intel's signer. */
+	static const uint64_t reset_hash[4] = {
+		0xa6053e051270b7ac, 0x6cfbe8ba8b3b413d,
+		0xc4916d99f2b3735d, 0xd4f8c05909f9bb3b,
+	};
+
+	*lp = (struct isa_lp){
+		.m = m,
+		.mmu = mmu,
+		.mmu_ctx = mmu_ctx,
+		.cpl = cpl,
+		.secs_frame = ISA_NO_FRAME,
+	};
+	memcpy(lp->lepubkeyhash, reset_hash, sizeof(lp->lepubkeyhash));
+}
+
+void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4])
+{
+	/* Without launch control the MSRs are read-only. */
+	if (lp->m->config.profile->launch_control)
+		memcpy(lp->lepubkeyhash, hash, sizeof(lp->lepubkeyhash));
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * EPCM entries and their locks.  An entry is 16 bytes and there is one per EPC
+ * page, so it packs what it can: ENCLAVEADDRESS is page aligned and leaves its
+ * low bits to the flags.
+ *
+ * Locks never wait: a leaf that cannot have one at once takes its outcome "on
+ * conflict".  Two layers, as the manual has them:
+ *   base   one per page: exclusive, or shared by any number of holders;
+ *   build  one per SECS: EADD, EEXTEND and EINIT against each other.
+ * Fields change only under the exclusive base lock of their page.  Enclave
+ * operands are looked at without a lock ("concurrent" in the tables), hence
+ * the atomics.
+ *
+ * Source: SDM volume 3D, concurrency tables of the leaves.
+ */
+#ifndef SWSGX_ISA_EPCM_H
+#define SWSGX_ISA_EPCM_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <swsgx/arch.h>
+
+/* Flags in the low bits of the word beside ENCLAVEADDRESS. */
+#define EPCM_VALID (1ull << 0)
+#define EPCM_RWX_SHIFT 1
+#define EPCM_RWX(rwx) ((uint64_t)((rwx) & SECINFO_RWX) << EPCM_RWX_SHIFT)
+#define EPCM_BLOCKED (1ull << 4)
+#define EPCM_PENDING (1ull << 5)
+#define EPCM_MODIFIED (1ull << 6)
+#define EPCM_PR (1ull << 7)
+#define EPCM_PT_SHIFT 8
+#define EPCM_PT(pt) ((uint64_t)(pt) << EPCM_PT_SHIFT)
+#define EPCM_PT_MASK EPCM_PT(0xf)
+
+#define EPCM_NO_SECS UINT32_MAX
+#define EPCM_EXCLUSIVE 0x8000u
+
+struct isa_epcm {
+	_Atomic uint64_t word;		/* ENCLAVEADDRESS | EPCM_* */
+	_Atomic uint32_t secs;		/* frame of the owning SECS */
+	_Atomic uint16_t base;		/* EPCM_EXCLUSIVE, or the shared holders */
+	_Atomic uint8_t build;		/* 1: held */
+	uint8_t reserved;
+};
+
+static_assert(sizeof(struct isa_epcm) == 16, "EPCM entries are small");
+
+static inline uint64_t isa_epcm_word(const struct isa_epcm *e)
+{
+	/* Pairs with the release in isa_epcm_set(). */
+	return atomic_load_explicit(&e->word, memory_order_acquire);
+}
+
+static inline uint32_t isa_epcm_secs(const struct isa_epcm *e)
+{
+	return atomic_load_explicit(&e->secs, memory_order_relaxed);
+}
+
+/* VALID becomes 1 last: whoever sees it sees the owner and the contents. */
+static inline void isa_epcm_set(struct isa_epcm *e, uint32_t secs, uint64_t word)
+{
+	atomic_store_explicit(&e->secs, secs, memory_order_relaxed);
+	atomic_store_explicit(&e->word, word, memory_order_release);
+}
+
+static inline bool isa_epcm_is_valid(const struct isa_epcm *e)
+{
+	return isa_epcm_word(e) & EPCM_VALID;
+}
+
+static inline enum sgx_page_type isa_epcm_pt(const struct isa_epcm *e)
+{
+	return (isa_epcm_word(e) & EPCM_PT_MASK) >> EPCM_PT_SHIFT;
+}
+
+static inline bool isa_epcm_is_secs(const struct isa_epcm *e)
+{
+	return (isa_epcm_word(e) & (EPCM_VALID | EPCM_PT_MASK)) == (EPCM_VALID | EPCM_PT(PT_SECS));
+}
+
+static inline uint64_t isa_epcm_enclaveaddress(const struct isa_epcm *e)
+{
+	return isa_epcm_word(e) & SGX_PAGE_MASK;
+}
+
+static inline bool isa_epcm_try_exclusive(struct isa_epcm *e)
+{
+	uint16_t none = 0;
+
+	return atomic_compare_exchange_strong_explicit(&e->base, &none, EPCM_EXCLUSIVE,
+						       memory_order_acquire,
+						       memory_order_relaxed);
+}
+
+static inline void isa_epcm_release_exclusive(struct isa_epcm *e)
+{
+	atomic_store_explicit(&e->base, 0, memory_order_release);
+}
+
+static inline bool isa_epcm_try_shared(struct isa_epcm *e)
+{
+	uint16_t n = atomic_load_explicit(&e->base, memory_order_relaxed);
+
+	while (n < EPCM_EXCLUSIVE - 1)
+		if (atomic_compare_exchange_weak_explicit(&e->base, &n, (uint16_t)(n + 1),
+							  memory_order_acquire,
+							  memory_order_relaxed))
+			return true;
+	return false;
+}
+
+static inline void isa_epcm_release_shared(struct isa_epcm *e)
+{
+	atomic_fetch_sub_explicit(&e->base, 1, memory_order_release);
+}
+
+static inline bool isa_epcm_try_build(struct isa_epcm *secs)
+{
+	return !atomic_exchange_explicit(&secs->build, 1, memory_order_acquire);
+}
+
+static inline void isa_epcm_release_build(struct isa_epcm *secs)
+{
+	atomic_store_explicit(&secs->build, 0, memory_order_release);
+}
+
+#endif /* SWSGX_ISA_EPCM_H */

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the files of the processor share: the machine object, the EPCM, the
+ * internal half of a SECS, and the helpers leaves are written with.
+ */
+#ifndef SWSGX_ISA_INTERNAL_H
+#define SWSGX_ISA_INTERNAL_H
+
+#include <stdnoreturn.h>
+#include <string.h>
+
+#include <swsgx/isa.h>
+
+#include "crypto.h"
+#include "epcm.h"
+
+/* --- machine ------------------------------------------------------------- */
+
+struct isa_machine {
+	struct isa_config config;
+	struct isa_section *sections;
+	uint64_t *first_frame;		/* [i]: frame number of sections[i].pa */
+	uint64_t nr_frames;
+	struct isa_epcm *epcm;
+	_Atomic(struct isa_encl_block *) *shared; /* [frame] of a SECS: its block */
+	uint64_t xfrm;			/* XFRM bits ECREATE accepts */
+	_Atomic uint64_t next_eid;
+	/* Package secrets, all derived from config.seed and boot_random. */
+	uint8_t root_key[16];
+	uint8_t seal_fuses[16];
+	uint8_t report_keyid[32];
+};
+
+static inline bool isa_has_attribute(const struct isa_machine *m, uint64_t flag)
+{
+	return m->config.profile->attributes & flag;
+}
+
+/** isa_bug() - an invariant of ours is broken; does not return. */
+noreturn void isa_bug(void);
+
+/* --- outcomes ------------------------------------------------------------ */
+
+static inline struct isa_outcome isa_ok(void)
+{
+	return (struct isa_outcome){ .kind = ISA_DONE };
+}
+
+static inline struct isa_outcome isa_zf(enum sgx_error code)
+{
+	return (struct isa_outcome){ .kind = ISA_ERROR, .code = code };
+}
+
+static inline struct isa_outcome isa_fault(enum x86_vector vector)
+{
+	return (struct isa_outcome){ .kind = ISA_FAULT, .vector = vector };
+}
+
+static inline struct isa_outcome isa_gp(void)
+{
+	return isa_fault(X86_GP);
+}
+
+static inline struct isa_outcome isa_ud(void)
+{
+	return isa_fault(X86_UD);
+}
+
+/* #PF because the EPCM, not the page tables, forbids the access. */
+static inline struct isa_outcome isa_epf(const struct isa_lp *lp, uint64_t la, bool write)
+{
+	return (struct isa_outcome){
+		.kind = ISA_FAULT,
+		.vector = X86_PF,
+		.error_code = PFEC_P | PFEC_SGX | (write ? PFEC_W : 0u) |
+			      (lp->cpl == 3 ? PFEC_U : 0u),
+		.address = la,
+	};
+}
+
+/* --- operands ------------------------------------------------------------ */
+
+static inline bool isa_is_aligned(uint64_t la, uint64_t alignment)
+{
+	return !(la & (alignment - 1));
+}
+
+/** isa_is_zero() - are all @n bytes 0? */
+bool isa_is_zero(const void *p, size_t n);
+
+/** isa_is_canonical() - in a 48-bit linear address space. */
+static inline bool isa_is_canonical(uint64_t la)
+{
+	return (uint64_t)((int64_t)(la << 16) >> 16) == la;
+}
+
+/* Ordinary memory; false with @out set when it faults. */
+static inline bool isa_read(struct isa_lp *lp, uint64_t la, void *dst, size_t n,
+			    struct isa_outcome *out)
+{
+	return lp->mmu->read(lp->mmu_ctx, la, dst, n, out);
+}
+
+/**
+ * isa_epc_resolve() - the EPCM entry of the EPC page @la resolves to.
+ * @write: the leaf stores to the page.
+ * @out: set on failure: an ordinary #PF, or #PF with the SGX bit when @la does
+ *       not resolve to EPC.
+ * Return: NULL on failure.
+ */
+struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, bool write,
+				 struct isa_outcome *out);
+
+/**
+ * isa_encl_operand() - an operand inside the active enclave, already known to be aligned.
+ * @perm: SECINFO_R or SECINFO_W: what the EPCM must allow.
+ * Return: the operand's bytes; NULL with @out set.
+ * Source: SDM, the operand checks EREPORT, EGETKEY and EACCEPT have in common.
+ */
+void *isa_encl_operand(struct isa_lp *lp, uint64_t la, uint64_t perm,
+		       struct isa_outcome *out);
+
+static inline uint64_t isa_epcm_frame(const struct isa_machine *m, const struct isa_epcm *e)
+{
+	return (uint64_t)(e - m->epcm);
+}
+
+/** isa_epc_page() - the contents of the page @e describes. */
+static inline void *isa_epc_page(const struct isa_machine *m, const struct isa_epcm *e)
+{
+	return m->config.epc_page(m->config.ctx, isa_epcm_frame(m, e));
+}
+
+/* --- SECS ---------------------------------------------------------------- */
+
+/*
+ * What the processor keeps about an enclave beyond the architectural fields.
+ * It lives in the reserved part of the SECS page, so it would travel with the
+ * page if that were evicted.
+ */
+struct isa_secs_state {
+	uint64_t eid;
+	uint64_t nr_blocks;		/* hashed so far; guarded by the build lock */
+	_Atomic uint64_t nr_children;	/* valid EPC pages of the enclave */
+	_Atomic uint32_t initialized;	/* written under the build lock */
+	uint32_t xsave_size;
+	uint8_t isvfamilyid[16];
+	uint8_t isvextprodid[16];
+};
+
+#define ISA_SECS_STATE_OFFSET 512u
+
+static inline struct isa_secs_state *isa_secs_state(struct sgx_secs *secs)
+{
+	return (struct isa_secs_state *)((uint8_t *)secs + ISA_SECS_STATE_OFFSET);
+}
+
+/** isa_secs_reset() - internal state of an enclave just created. */
+void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs);
+
+/** isa_secs_publish_init() - tell a shared block that EINIT succeeded. */
+void isa_secs_publish_init(struct isa_machine *m, const struct isa_epcm *e,
+			   const struct sgx_secs *secs);
+
+/** isa_secs_is_active() - is a processor inside the enclave whose SECS is @frame? */
+bool isa_secs_is_active(struct isa_machine *m, uint64_t frame);
+
+/** isa_secs_forget() - the SECS at @frame goes away. */
+void isa_secs_forget(struct isa_machine *m, uint64_t frame);
+
+/** isa_xsave_size() - bytes of the XSAVE area for @xfrm in the standard format. */
+uint32_t isa_xsave_size(const struct isa_machine *m, uint64_t xfrm);
+
+/** isa_xfrm_is_legal() - could @xfrm be in XCR0 and in an enclave of this machine? */
+bool isa_xfrm_is_legal(const struct isa_machine *m, uint64_t xfrm);
+
+/* --- measurement; the caller holds the build lock of @secs ---------------- */
+
+void isa_measure_ecreate(struct sgx_secs *secs);
+void isa_measure_eadd(struct sgx_secs *secs, uint64_t offset, const struct sgx_secinfo *secinfo);
+void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk);
+
+/** isa_measure_final() - what MRENCLAVE would be; @secs is unchanged. */
+void isa_measure_final(struct sgx_secs *secs, uint8_t mrenclave[32]);
+
+/* --- keys ---------------------------------------------------------------- */
+
+void isa_keys_init(struct isa_machine *m);
+
+/** isa_einittoken_mac() - the MAC that makes @token valid under @lepubkeyhash. */
+void isa_einittoken_mac(const struct isa_machine *m, const struct sgx_einittoken *token,
+			const uint8_t lepubkeyhash[32], uint8_t mac[16]);
+
+/** isa_cpusvn_is_supported() - is @cpusvn not beyond the machine's own? */
+bool isa_cpusvn_is_supported(const struct isa_machine *m, const uint8_t cpusvn[16]);
+
+/* --- leaves -------------------------------------------------------------- */
+
+struct isa_outcome isa_ecreate(struct isa_lp *lp);
+struct isa_outcome isa_eadd(struct isa_lp *lp);
+struct isa_outcome isa_eextend(struct isa_lp *lp);
+struct isa_outcome isa_einit(struct isa_lp *lp);
+struct isa_outcome isa_eremove(struct isa_lp *lp);
+struct isa_outcome isa_ereport(struct isa_lp *lp);
+struct isa_outcome isa_egetkey(struct isa_lp *lp);
+
+#endif /* SWSGX_ISA_INTERNAL_H */

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The measurement of an enclave: SHA-256 over 64-byte blocks.  Each leaf adds
+ * whole blocks, so between leaves SECS.MRENCLAVE holds the running state and
+ * nothing else has to be kept.
+ *
+ * Source: SDM, ECREATE, EADD, EEXTEND and EINIT, the updates of MRENCLAVE.
+ */
+#include "internal.h"
+
+#define TAG_ECREATE 0x0045544145524345ull
+#define TAG_EADD 0x0000000044444145ull
+#define TAG_EEXTEND 0x00444e4554584545ull
+
+/* "ECREATE": SIZE is not aligned, hence bytes. */
+struct ecreate_block {
+	uint64_t tag;
+	uint8_t ssaframesize[4];
+	uint8_t size[8];
+	uint8_t reserved[44];
+};
+
+struct eadd_block {
+	uint64_t tag;
+	uint64_t offset;
+	uint8_t secinfo[48];
+};
+
+/* Header and data side by side: one run of the compression function. */
+struct eextend_block {
+	uint64_t tag;
+	uint64_t offset;
+	uint8_t reserved[48];
+	uint8_t data[256];
+};
+
+static_assert(sizeof(struct ecreate_block) == 64, "one block");
+static_assert(sizeof(struct eadd_block) == 64, "one block");
+static_assert(sizeof(struct eextend_block) == 5 * 64, "five blocks");
+
+static void add_blocks(struct sgx_secs *secs, const void *blocks, size_t n)
+{
+	/* The page is 4096-aligned, so MRENCLAVE at 64 is aligned too. */
+	isa_sha256_blocks((uint32_t *)(void *)secs->mrenclave, blocks, n);
+	isa_secs_state(secs)->nr_blocks += n;
+}
+
+void isa_measure_ecreate(struct sgx_secs *secs)
+{
+	struct ecreate_block block = { .tag = TAG_ECREATE };
+
+	memcpy(block.ssaframesize, &secs->ssaframesize, sizeof(block.ssaframesize));
+	memcpy(block.size, &secs->size, sizeof(block.size));
+	isa_sha256_init((uint32_t *)(void *)secs->mrenclave);
+	isa_secs_state(secs)->nr_blocks = 0;
+	add_blocks(secs, &block, 1);
+}
+
+void isa_measure_eadd(struct sgx_secs *secs, uint64_t offset, const struct sgx_secinfo *secinfo)
+{
+	struct eadd_block block = { .tag = TAG_EADD, .offset = offset };
+
+	memcpy(block.secinfo, secinfo, sizeof(block.secinfo));
+	add_blocks(secs, &block, 1);
+}
+
+void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk)
+{
+	struct eextend_block block;
+
+	block.tag = TAG_EEXTEND;
+	block.offset = offset;
+	memset(block.reserved, 0, sizeof(block.reserved));
+	memcpy(block.data, chunk, sizeof(block.data));
+	add_blocks(secs, &block, 5);
+}
+
+void isa_measure_final(struct sgx_secs *secs, uint8_t mrenclave[32])
+{
+	uint32_t h[8];
+
+	memcpy(h, secs->mrenclave, sizeof(h));
+	isa_sha256_final(h, isa_secs_state(secs)->nr_blocks, mrenclave);
+}

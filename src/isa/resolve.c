@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From a linear address to an EPC page: what every leaf does with its operands
+ * before it does anything else.
+ */
+#include "internal.h"
+
+bool isa_is_zero(const void *p, size_t n)
+{
+	const uint8_t *bytes = p;
+
+	/* All bytes equal their neighbour and the first one is 0. */
+	return !n || (!bytes[0] && !memcmp(bytes, bytes + 1, n - 1));
+}
+
+struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, bool write,
+				 struct isa_outcome *out)
+{
+	struct isa_machine *m = lp->m;
+	uint64_t pa, frame;
+
+	if (!lp->mmu->translate(lp->mmu_ctx, la, write, &pa, out))
+		return NULL;
+	frame = pa == ISA_NO_FRAME ? ISA_NO_FRAME : isa_machine_frame(m, pa);
+	if (frame == ISA_NO_FRAME) {
+		*out = isa_epf(lp, la, write);
+		return NULL;
+	}
+	return &m->epcm[frame];
+}
+
+static bool operand_is_accessible(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la,
+				  uint64_t perm)
+{
+	uint64_t word = isa_epcm_word(e);
+
+	if (!(word & EPCM_VALID))
+		return false;						/* c */
+	if (word & EPCM_BLOCKED)
+		return false;						/* d */
+	return (word & EPCM_PT_MASK) == EPCM_PT(PT_REG) &&
+	       isa_epcm_secs(e) == lp->secs_frame &&
+	       !(word & (EPCM_PENDING | EPCM_MODIFIED)) &&
+	       (word & SGX_PAGE_MASK) == (la & SGX_PAGE_MASK) &&
+	       (word & EPCM_RWX(perm));					/* e */
+}
+
+void *isa_encl_operand(struct isa_lp *lp, uint64_t la, uint64_t perm, struct isa_outcome *out)
+{
+	const struct sgx_secs *secs = isa_epc_page(lp->m, &lp->m->epcm[lp->secs_frame]);
+	const bool write = perm == SECINFO_W;
+	struct isa_epcm *e;
+
+	if (la - secs->baseaddr >= secs->size) {
+		*out = isa_gp();					/* a */
+		return NULL;
+	}
+	e = isa_epc_resolve(lp, la, write, out);
+	if (!e)
+		return NULL;						/* b */
+	if (!operand_is_accessible(lp, e, la, perm)) {
+		*out = isa_epf(lp, la, write);
+		return NULL;
+	}
+	return (uint8_t *)isa_epc_page(lp->m, e) + (la & ~SGX_PAGE_MASK);
+}

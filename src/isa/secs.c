@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The enclave as the processor knows it: the internal half of a SECS, the
+ * rules of XFRM, and the block that entry and exit share with us.
+ */
+#include <errno.h>
+
+#include "internal.h"
+
+static_assert(ISA_SECS_STATE_OFFSET >= offsetof(struct sgx_secs, reserved_262),
+	      "internal state lies in the reserved part");
+
+#define XSAVE_LEGACY_AND_HEADER 576u
+
+uint32_t isa_xsave_size(const struct isa_machine *m, uint64_t xfrm)
+{
+	uint32_t size = XSAVE_LEGACY_AND_HEADER;
+
+	for (unsigned int i = 2; i < 64; i++)
+		if ((xfrm >> i & 1) && m->config.xsave_size[i] > size)
+			size = m->config.xsave_size[i];
+	return size;
+}
+
+/* Components that XCR0 takes together or not at all. */
+static bool is_all_or_none(uint64_t xfrm, uint64_t group)
+{
+	return !(xfrm & group) || (xfrm & group) == group;
+}
+
+bool isa_xfrm_is_legal(const struct isa_machine *m, uint64_t xfrm)
+{
+	const uint64_t mpx = 0x18, amx = 0x60000;
+
+	if (xfrm & ~m->xfrm)
+		return false;
+	if (!is_all_or_none(xfrm, mpx) || !is_all_or_none(xfrm, amx))
+		return false;
+	return is_all_or_none(xfrm, XFRM_AVX512) &&
+	       (!(xfrm & XFRM_AVX512) || (xfrm & XFRM_AVX));
+}
+
+void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs)
+{
+	struct isa_secs_state *state = isa_secs_state(secs);
+
+	memset(state, 0, sizeof(*state));
+	state->eid = atomic_fetch_add_explicit(&m->next_eid, 1, memory_order_relaxed);
+	state->xsave_size = isa_xsave_size(m, secs->attributes.xfrm);
+}
+
+static struct isa_encl_block *shared_block(struct isa_machine *m, uint64_t frame)
+{
+	return atomic_load_explicit(&m->shared[frame], memory_order_acquire);
+}
+
+bool isa_secs_is_active(struct isa_machine *m, uint64_t frame)
+{
+	struct isa_encl_block *blk = shared_block(m, frame);
+
+	return blk && atomic_load_explicit(&blk->nr_inside, memory_order_acquire);
+}
+
+void isa_secs_forget(struct isa_machine *m, uint64_t frame)
+{
+	atomic_store_explicit(&m->shared[frame], NULL, memory_order_release);
+}
+
+void isa_secs_publish_init(struct isa_machine *m, const struct isa_epcm *e,
+			   const struct sgx_secs *secs)
+{
+	struct isa_encl_block *blk = shared_block(m, isa_epcm_frame(m, e));
+
+	if (!blk)
+		return;
+	blk->attributes = secs->attributes.flags;
+	/* Pairs with the acquire in EENTER: INIT is visible before it. */
+	atomic_store_explicit(&blk->initialized, 1, memory_order_release);
+}
+
+int isa_secs_share(struct isa_machine *m, uint64_t frame, struct isa_encl_block *blk)
+{
+	struct isa_secs_state *state;
+	struct sgx_secs *secs;
+
+	if (frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[frame]))
+		return -EINVAL;
+	secs = isa_epc_page(m, &m->epcm[frame]);
+	state = isa_secs_state(secs);
+
+	blk->base = secs->baseaddr;
+	blk->size = secs->size;
+	blk->attributes = secs->attributes.flags;
+	blk->xfrm = secs->attributes.xfrm;
+	blk->miscselect = secs->miscselect;
+	blk->ssaframesize = secs->ssaframesize;
+	blk->xsave_size = state->xsave_size;
+	atomic_store_explicit(&blk->nr_inside, 0, memory_order_relaxed);
+	atomic_store_explicit(&blk->initialized,
+			      atomic_load_explicit(&state->initialized, memory_order_acquire),
+			      memory_order_release);
+	atomic_store_explicit(&m->shared[frame], blk, memory_order_release);
+	return 0;
+}
+
+void isa_secs_unshare(struct isa_machine *m, uint64_t frame)
+{
+	if (frame < m->nr_frames)
+		isa_secs_forget(m, frame);
+}

@@ -248,6 +248,15 @@ struct sgx_encl_page_info {
 /** sgx_encl_page_at() - the page at @offset.  Return: false when there is none. */
 bool sgx_encl_page_at(struct sgx_encl *encl, uint64_t offset, struct sgx_encl_page_info *out);
 
+/**
+ * sgx_encl_next_page() - the first page at or after @offset.
+ * @found: its offset; set, as @out, on success only.
+ * Cheap across holes: a walk costs what the enclave has, not what it spans.
+ * Return: false when there is none.
+ */
+bool sgx_encl_next_page(struct sgx_encl *encl, uint64_t offset, uint64_t *found,
+			struct sgx_encl_page_info *out);
+
 /** sgx_encl_secs_pa() - physical address of the SECS; ISA_NO_FRAME before ECREATE. */
 uint64_t sgx_encl_secs_pa(const struct sgx_encl *encl);
 

@@ -53,6 +53,15 @@ static struct sgx_epc_page *entry_page(const struct sgx_encl *encl, uint64_t ent
 	return &encl->pool->pages[(uint32_t)entry];
 }
 
+static struct sgx_encl_page_info entry_info(const struct sgx_encl *encl, uint64_t entry)
+{
+	return (struct sgx_encl_page_info){
+		.pa = sgx_epc_page_pa(encl->pool, entry_page(encl, entry)),
+		.type = (uint8_t)(entry >> ENTRY_TYPE_SHIFT),
+		.vm_max_prot = (uint8_t)(entry >> ENTRY_PROT_SHIFT),
+	};
+}
+
 /* --- freeing -------------------------------------------------------------- */
 
 bool sgx_encl_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page,
@@ -298,11 +307,28 @@ bool sgx_encl_page_at(struct sgx_encl *encl, uint64_t offset, struct sgx_encl_pa
 
 	if (!entry)
 		return false;
-	*out = (struct sgx_encl_page_info){
-		.pa = sgx_epc_page_pa(encl->pool, entry_page(encl, entry)),
-		.type = (uint8_t)(entry >> ENTRY_TYPE_SHIFT),
-		.vm_max_prot = (uint8_t)(entry >> ENTRY_PROT_SHIFT),
-	};
+	*out = entry_info(encl, entry);
+	return true;
+}
+
+bool sgx_encl_next_page(struct sgx_encl *encl, uint64_t offset, uint64_t *found,
+			struct sgx_encl_page_info *out)
+{
+	uint64_t nr = offset >> SGX_PAGE_SHIFT;
+	uint64_t entry;
+
+	/* A page that @offset lies inside of starts before it. */
+	if (offset & ~SGX_PAGE_MASK)
+		nr++;
+
+	epc_lock(&encl->lock, &encl->pool->port);
+	entry = epc_pt_next(&encl->pages, &nr);
+	epc_unlock(&encl->lock);
+
+	if (!entry)
+		return false;
+	*found = nr << SGX_PAGE_SHIFT;
+	*out = entry_info(encl, entry);
 	return true;
 }
 

@@ -76,6 +76,26 @@ uint64_t epc_pt_find(const struct epc_page_table *pt, uint64_t nr)
 	return node ? node->value[slot_of(nr, 0)] : 0;
 }
 
+uint64_t epc_pt_next(const struct epc_page_table *pt, uint64_t *nr)
+{
+	while (is_covered(pt, *nr)) {
+		const struct epc_pt_node *node = pt->root;
+		unsigned int level;
+
+		for (level = pt->height - 1; level > 0; level--) {
+			if (!node->child[slot_of(*nr, level)])
+				break;
+			node = node->child[slot_of(*nr, level)];
+		}
+		if (!level && node->value[slot_of(*nr, 0)])
+			return node->value[slot_of(*nr, 0)];
+
+		/* Nothing below this slot: on to the next one of the node. */
+		*nr = ((*nr >> (level * PT_SHIFT)) + 1) << (level * PT_SHIFT);
+	}
+	return 0;
+}
+
 /* Recursion is six deep at most. */
 static void walk(const struct epc_pt_node *node, unsigned int level,
 		 void (*fn)(void *ctx, uint64_t value), void *ctx)

@@ -26,6 +26,13 @@ uint64_t *epc_pt_reserve(struct epc_page_table *pt, const struct epc_port *port,
 /** epc_pt_find() - the value of page number @nr, 0 when there is none. */
 uint64_t epc_pt_find(const struct epc_page_table *pt, uint64_t nr);
 
+/**
+ * epc_pt_next() - the first value at or after page number @nr.
+ * @nr: moved to where the value is; past the table when there is none.
+ * Return: the value, 0 when there is none.
+ */
+uint64_t epc_pt_next(const struct epc_page_table *pt, uint64_t *nr);
+
 /** epc_pt_for_each() - call @fn with each value that is not 0, lowest page first. */
 void epc_pt_for_each(const struct epc_page_table *pt, void (*fn)(void *ctx, uint64_t value),
 		     void *ctx);

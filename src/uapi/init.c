@@ -17,9 +17,11 @@
 	(1ull << 3 | ATTR_CET | 1ull << 8 | 1ull << 9 | ~((1ull << 11) - 1))
 #define MISC_RESERVED (~MISC_EXINFO)
 
-/* An interrupted EINIT is tried again: bursts, between which signals are seen. */
+/*
+ * How often the manager is asked while an interrupt stops EINIT.  It makes a
+ * burst of attempts each time; between two bursts signals are seen.
+ */
 #define EINIT_BURSTS 50
-#define EINIT_BURST_LENGTH 20
 
 /* Does @sigstruct demand a bit that this processor, or this driver, reserves? */
 static bool touches_reserved(const struct isa_profile *profile,
@@ -44,9 +46,9 @@ static void hash_signer(const struct uapi_platform *platform,
 	memcpy(hash, digest, sizeof(digest));
 }
 
-static bool was_interrupted(int ret, struct isa_outcome outcome)
+static bool was_interrupted(struct isa_outcome outcome)
 {
-	return ret && outcome.kind == ISA_ERROR && outcome.code == SGX_UNMASKED_EVENT;
+	return outcome.kind == ISA_ERROR && outcome.code == SGX_UNMASKED_EVENT;
 }
 
 /*
@@ -63,12 +65,9 @@ static int einit(struct uapi_encl *e, const struct uapi_task *task,
 	hash_signer(&e->platform, sigstruct, hash);
 
 	for (int burst = 0; burst < EINIT_BURSTS; burst++) {
-		for (int i = 0; i < EINIT_BURST_LENGTH; i++) {
-			outcome = (struct isa_outcome){ 0 };
-			ret = sgx_encl_einit(e->encl, sigstruct, hash, &outcome);
-			if (!was_interrupted(ret, outcome))
-				return ret;
-		}
+		ret = sgx_encl_einit(e->encl, sigstruct, hash, &outcome);
+		if (!was_interrupted(outcome))
+			return ret;
 
 		if (task->signal_pending(task->ctx))
 			return -UAPI_ERESTARTSYS;

@@ -25,17 +25,12 @@ static uint8_t prot_to_rwx(int prot)
 /* Does every page in [@offset, @end) that exists allow @rwx? */
 static bool pages_allow(struct sgx_encl *encl, uint64_t offset, uint64_t end, uint8_t rwx)
 {
-	/* Not the SECS.  Once all pages were seen the rest of a sparse range is empty. */
-	uint64_t left = sgx_encl_nr_pages(encl) - 1;
 	struct sgx_encl_page_info info;
 
-	for (; left && offset < end; offset += SGX_PAGE_SIZE) {
-		if (!sgx_encl_page_at(encl, offset, &info))
-			continue;
+	for (; sgx_encl_next_page(encl, offset, &offset, &info) && offset < end;
+	     offset += SGX_PAGE_SIZE)
 		if (rwx & ~info.vm_max_prot)
 			return false;
-		left--;
-	}
 
 	return true;
 }

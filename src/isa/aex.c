@@ -18,11 +18,15 @@
 
 static void gprs_save(struct sgx_gprsgx *gprsgx, const struct isa_regs *r)
 {
-	memcpy(gprsgx_gpr(gprsgx), r->gpr, sizeof(r->gpr));
-	gprsgx->rip = r->rip;
-	gprsgx->rflags = r->rflags & ~X86_TF;
-	gprsgx->fsbase = r->fsbase;
-	gprsgx->gsbase = r->gsbase;
+	uint64_t *gpr = gprsgx_gpr(gprsgx);
+	unsigned int i;
+
+	for (i = 0; i < ISA_NR_GPR; i++)
+		put64(&gpr[i], r->gpr[i]);
+	put64(&gprsgx->rip, r->rip);
+	put64(&gprsgx->rflags, r->rflags & ~X86_TF);
+	put64(&gprsgx->fsbase, r->fsbase);
+	put64(&gprsgx->gsbase, r->gsbase);
 }
 
 /* Components 2 and up that are in XFRM, and lie where entry checked the frame. */
@@ -96,7 +100,7 @@ static void event_save(const struct isa_thread *t, const struct isa_event *event
 	const uint32_t info = exitinfo(event, t->miscselect);
 	struct sgx_exinfo *exinfo = (struct sgx_exinfo *)(void *)t->gprsgx - 1;
 
-	t->gprsgx->exitinfo = info;
+	put32(&t->gprsgx->exitinfo, info);
 	if (!info)
 		return;
 

@@ -203,11 +203,12 @@ static void add_node(struct sgx_epc_pool *pool, unsigned int id)
 		if (pool->nodes[j].id == id)
 			return;
 	}
+	pool->nodes[i].free_head = EPC_NO_PAGE;
+	pool->nodes[i].unsanitized_head = EPC_NO_PAGE;
+	/* No node has pages yet: the id is all that moves. */
 	for (; i > 0 && pool->nodes[i - 1].id > id; i--)
 		pool->nodes[i].id = pool->nodes[i - 1].id;
 	pool->nodes[i].id = id;
-	pool->nodes[i].free_head = EPC_NO_PAGE;
-	pool->nodes[i].unsanitized_head = EPC_NO_PAGE;
 	pool->nr_nodes++;
 }
 

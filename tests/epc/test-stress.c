@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Threads that take and give back pages at the same time, over two nodes: no
+ * page has two holders, no counter loses an update.  Meant for the thread
+ * sanitizer too.
+ */
+#include "fake.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#define NR_THREADS 2
+#define NR_HELD 48
+#define NR_ROUNDS 20000
+
+static const struct isa_section sections[] = {
+	{ .pa = 0x10000000, .nr_pages = 40, .node = 0 },
+	{ .pa = 0x20000000, .nr_pages = 40, .node = 1 },
+};
+
+struct worker {
+	struct fake *f;
+	pthread_t thread;
+	unsigned int seed;
+	struct sgx_epc_owner owner;
+	struct sgx_epc_page *held[NR_HELD];
+	unsigned int nr_held, nr_full, nr_leaked;
+	bool through_encl;	/* free by sgx_encl_free_epc_page() */
+};
+
+/* Per page: held by how many.  Of both nodes, by address. */
+static atomic_uint holders[80];
+
+static atomic_uint *holder_of(const struct worker *w, const struct sgx_epc_page *page)
+{
+	return &holders[fake_page_at(w->f, sgx_epc_page_pa(w->f->pool, page)) - w->f->pages];
+}
+
+static bool worker_take(struct worker *w)
+{
+	struct sgx_epc_page *page;
+
+	if (sgx_alloc_epc_page(w->f->pool, &w->owner, 0, &page))
+		return false;
+	if (atomic_fetch_add(holder_of(w, page), 1) != 0)
+		abort();
+	w->held[w->nr_held++] = page;
+	return true;
+}
+
+static void worker_give(struct worker *w, unsigned int i)
+{
+	struct sgx_epc_page *page = w->held[i];
+
+	w->held[i] = w->held[--w->nr_held];
+	atomic_fetch_sub(holder_of(w, page), 1);
+	if (!w->through_encl)
+		sgx_free_epc_page(w->f->pool, page);
+	else if (!sgx_encl_free_epc_page(w->f->pool, page, "stress"))
+		w->nr_leaked++;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	unsigned int i;
+
+	for (i = 0; i < NR_ROUNDS; i++) {
+		const unsigned int r = (unsigned int)rand_r(&w->seed);
+
+		if (w->nr_held && (w->nr_held == NR_HELD || r % 2))
+			worker_give(w, r / 2 % w->nr_held);
+		else if (!worker_take(w))
+			w->nr_full++;
+	}
+	while (w->nr_held)
+		worker_give(w, 0);
+	return NULL;
+}
+
+/* Port and time are called by both threads here. */
+static atomic_uint any_node;
+static _Atomic uint64_t any_time;
+
+static unsigned int alternating_node(void *ctx)
+{
+	return atomic_fetch_add_explicit(&any_node, 1, memory_order_relaxed) % 3;
+}
+
+static uint64_t shared_time_ns(void *ctx)
+{
+	return atomic_fetch_add(&any_time, 1);
+}
+
+static void yield_cpu(void *ctx)
+{
+	sched_yield();
+}
+
+static void start(struct fake *f, bool known_clean)
+{
+	fake_init(f, sections, 2, known_clean);
+	f->config.port.node = alternating_node;
+	f->config.port.time_ns = shared_time_ns;
+	f->config.port.yield = yield_cpu;
+	assert_int_equal(sgx_epc_pool_create(&f->config, &f->pool), 0);
+}
+
+static void run(struct fake *f, struct worker workers[NR_THREADS], bool through_encl)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_THREADS; i++) {
+		workers[i] = (struct worker){
+			.f = f, .seed = i + 1, .owner.encl_id = i + 1,
+			.through_encl = through_encl,
+		};
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+	}
+}
+
+static void join(struct worker workers[NR_THREADS])
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+}
+
+static void no_page_has_two_holders(void **state)
+{
+	struct worker workers[NR_THREADS];
+	struct fake f;
+
+	start(&f, true);
+	run(&f, workers, false);
+	join(workers);
+	assert_counts(&f, 80, 0, 0, 0);
+	assert_pool_clean(&f);
+	fake_finish(&f);
+}
+
+static void leaks_of_both_threads_are_all_in_the_ledger(void **state)
+{
+	struct worker workers[NR_THREADS];
+	struct sgx_epc_leak rows[80];
+	bool seen[80] = { false };
+	struct fake f;
+	size_t i, nr;
+
+	start(&f, true);
+	fake_fail(&f, FAKE_EREMOVE, 1000, 60, fake_fault(X86_GP));
+	run(&f, workers, true);
+	join(workers);
+	assert_counts(&f, 20, 0, 60, 0);
+	assert_int_equal(workers[0].nr_leaked + workers[1].nr_leaked, 60);
+	assert_int_equal(f.log->nr, 1);
+
+	nr = sgx_epc_leaks(f.pool, 0, rows, 80);
+	assert_int_equal(nr, 60);
+	for (i = 0; i < nr; i++) {
+		const size_t page = (size_t)(fake_page_at(&f, rows[i].pa) - f.pages);
+
+		assert_false(seen[page]);
+		seen[page] = true;
+		assert_in_range(rows[i].owner.encl_id, 1, NR_THREADS);
+	}
+	fake_finish(&f);
+}
+
+static void allocator_works_while_pages_are_sanitized(void **state)
+{
+	struct worker workers[NR_THREADS];
+	struct fake f;
+	unsigned int i;
+
+	for (i = 0; i < 10; i++) {
+		start(&f, false);
+		run(&f, workers, false);
+		assert_int_equal(sgx_epc_sanitize(f.pool, NULL), 0);
+		join(workers);
+		assert_counts(&f, 80, 0, 0, 0);
+		assert_pool_clean(&f);
+		fake_finish(&f);
+	}
+}
+
+/* Both threads build in one enclave; each offset belongs to exactly one. */
+static const _Alignas(4096) uint8_t page_source[4096];
+static const struct sgx_secinfo reg = { .flags = SECINFO_R | SECINFO_PT(PT_REG) };
+
+struct builder {
+	struct sgx_encl *encl;
+	pthread_t thread;
+	unsigned int nr_added, nr_busy;
+};
+
+static void *build(void *arg)
+{
+	struct builder *b = arg;
+	uint64_t i;
+
+	for (i = 0; i < 64; i++) {
+		const int err = sgx_encl_add_page(b->encl, i << 20, page_source, &reg, true);
+
+		b->nr_added += err == 0;
+		b->nr_busy += err == -EBUSY;
+	}
+	return NULL;
+}
+
+static void two_builders_never_share_an_offset(void **state)
+{
+	static const _Alignas(4096) struct sgx_secs secs = { .size = 1ull << 32 };
+	const struct sgx_encl_config config = { .owner.encl_id = 1 };
+	struct builder builders[2] = { 0 };
+	struct sgx_encl *encl;
+	struct fake f;
+	unsigned int i;
+
+	fake_init(&f, sections, 2, true);
+	f.config.port.node = alternating_node;
+	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	assert_int_equal(sgx_encl_create(f.pool, &config, &encl), 0);
+	assert_int_equal(sgx_encl_ecreate(encl, &secs), 0);
+	for (i = 0; i < 2; i++) {
+		builders[i].encl = encl;
+		pthread_create(&builders[i].thread, NULL, build, &builders[i]);
+	}
+	for (i = 0; i < 2; i++)
+		pthread_join(builders[i].thread, NULL);
+	assert_int_equal(builders[0].nr_added + builders[1].nr_added, 64);
+	assert_int_equal(builders[0].nr_busy + builders[1].nr_busy, 64);
+	assert_int_equal(sgx_encl_nr_pages(encl), 65);
+	assert_counts(&f, 15, 65, 0, 0);
+	sgx_encl_release(encl);
+	assert_counts(&f, 80, 0, 0, 0);
+	fake_finish(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_page_has_two_holders),
+		cmocka_unit_test(leaks_of_both_threads_are_all_in_the_ledger),
+		cmocka_unit_test(allocator_works_while_pages_are_sanitized),
+		cmocka_unit_test(two_builders_never_share_an_offset),
+	};
+
+	return cmocka_run_group_tests_name("stress", tests, NULL, NULL);
+}

@@ -207,7 +207,7 @@ static void saves_the_whole_area_when_components_are_unknown(void **state)
 	assert_filled(small_xsave(s, 0), 576, XSAVE_SIZE, 0xc3);
 }
 
-static void skips_components_beyond_the_area(void **state)
+static void skips_components_that_lie_outside_the_area(void **state)
 {
 	struct isa_xsave_component odd[64] = {
 		[2] = { .offset = XSAVE_SIZE - 8, .size = 16 },
@@ -219,6 +219,11 @@ static void skips_components_beyond_the_area(void **state)
 	small_enter(s);
 	small_interrupt(s);
 	assert_filled(small_xsave(s, 0), 576, 2 * SGX_PAGE_SIZE, PATTERN);
+
+	odd[2] = (struct isa_xsave_component){ .offset = 416, .size = 96 };
+	small_enter(s);
+	small_interrupt(s);
+	assert_filled(small_xsave(s, 1), 416, 512, PATTERN);
 }
 
 static void keeps_what_a_runtime_stores_between_xsave_and_misc(void **state)
@@ -350,7 +355,7 @@ int main(void)
 		cmocka_unit_test_setup(writes_a_header_xrstor_accepts_under_xfrm, setup_inside),
 		cmocka_unit_test_setup(saves_only_components_of_xfrm, setup_inside),
 		cmocka_unit_test_setup(saves_the_whole_area_when_components_are_unknown, setup),
-		cmocka_unit_test_setup(skips_components_beyond_the_area, setup),
+		cmocka_unit_test_setup(skips_components_that_lie_outside_the_area, setup),
 		cmocka_unit_test_setup(keeps_what_a_runtime_stores_between_xsave_and_misc,
 				       setup_inside),
 		cmocka_unit_test_setup(relies_on_no_block_changed_after_entry, setup),

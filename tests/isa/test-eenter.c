@@ -78,6 +78,19 @@ static void leaves_the_gap_of_a_frame_unchecked(void **state)
 	small_enter(s);
 }
 
+static void accepts_the_smallest_and_the_largest_xsave_area(void **state)
+{
+	struct small_encl *s = *state;
+
+	s->blk.xfrm = 3;
+	s->blk.xsave_size = 576;
+	small_enter(s);
+	small_interrupt(s);
+	s->blk.xsave_size = FRAME_PAGES * SGX_PAGE_SIZE - sizeof(struct sgx_gprsgx) -
+			    sizeof(struct sgx_exinfo);
+	small_enter(s);
+}
+
 static void lets_a_debugger_clear_aexnotify(void **state)
 {
 	struct small_encl *s = *state;
@@ -285,6 +298,7 @@ int main(void)
 		cmocka_unit_test_setup(refuses_by_the_first_check_offended, setup),
 		cmocka_unit_test_setup(refuses_when_already_inside, setup),
 		cmocka_unit_test_setup(leaves_the_gap_of_a_frame_unchecked, setup),
+		cmocka_unit_test_setup(accepts_the_smallest_and_the_largest_xsave_area, setup),
 		cmocka_unit_test_setup(lets_a_debugger_clear_aexnotify, setup),
 		cmocka_unit_test_setup(accepts_aexnotify_of_both, setup),
 		cmocka_unit_test_setup(starts_the_enclave_with_its_registers, setup),

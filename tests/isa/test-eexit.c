@@ -97,15 +97,20 @@ static void keeps_cssa_of_a_nested_entry(void **state)
 	assert_int_equal(small_tcs(s)->cssa, 1);
 }
 
-static void accepts_a_target_inside_elrange(void **state)
+static void accepts_any_canonical_target(void **state)
 {
-	struct isa_regs r = small_inside_regs();
+	const uint64_t targets[] = { 0, BASE + 0x3000, NONCANONICAL - 1, 0xffff800000000000ull };
 	struct small_encl *s = *state;
+	struct isa_regs r;
+	size_t i;
 
-	small_enter(s);
-	r.gpr[ISA_RBX] = BASE + 0x3000;
-	assert_int_equal(isa_eexit(&s->thread, &r).kind, ISA_DONE);
-	assert_int_equal(r.rip, BASE + 0x3000);
+	for (i = 0; i < sizeof(targets) / sizeof(*targets); i++) {
+		small_enter(s);
+		r = small_inside_regs();
+		r.gpr[ISA_RBX] = targets[i];
+		assert_int_equal(isa_eexit(&s->thread, &r).kind, ISA_DONE);
+		assert_int_equal(r.rip, targets[i]);
+	}
 }
 
 static void gives_tf_back_to_a_single_stepper(void **state)
@@ -150,7 +155,7 @@ int main(void)
 		cmocka_unit_test_setup(leaves_registers_as_the_enclave_set_them, setup),
 		cmocka_unit_test_setup(gives_the_tcs_back, setup),
 		cmocka_unit_test_setup(keeps_cssa_of_a_nested_entry, setup),
-		cmocka_unit_test_setup(accepts_a_target_inside_elrange, setup),
+		cmocka_unit_test_setup(accepts_any_canonical_target, setup),
 		cmocka_unit_test_setup(gives_tf_back_to_a_single_stepper, setup),
 		cmocka_unit_test_setup(drops_tf_the_enclave_set, setup),
 		cmocka_unit_test_setup(leaves_tf_to_a_debugger, setup),

@@ -9,6 +9,7 @@
 
 #define IOPL3 0x3000ull
 #define IF 0x200ull
+#define VM 0x20000ull
 
 static struct small_encl encl;
 
@@ -294,7 +295,7 @@ static void drops_flags_the_frame_has_not(void **state)
 	struct small_encl *s = *state;
 
 	small_gprsgx(s, 0)->rflags = 0;
-	s->regs.rflags = IF | 0x254cd5;
+	s->regs.rflags = IF | VM | 0x254cd5;
 	assert_int_equal(resume(s).rflags, IF | 2);
 }
 

@@ -330,14 +330,17 @@ struct isa_outcome isa_eenter(struct isa_thread *t, const struct isa_encl_view *
 /**
  * isa_eresume() - ENCLU[ERESUME]; as isa_eenter().
  * @xsave: set to the XSAVE image (XFRM components, standard format) the
- *         processor must load, NULL after an AEX notification.
+ *         processor must load, NULL after an AEX notification.  It lies in the
+ *         SSA, which the program can write: its header was good when checked,
+ *         so load with XFRM as mask from a copy, not in place.
  */
 struct isa_outcome isa_eresume(struct isa_thread *t, const struct isa_encl_view *view,
 			       struct isa_regs *r, const uint8_t **xsave);
 
 /**
  * isa_eexit() - ENCLU[EEXIT] to r->gpr[RBX].
- * On success @t is outside; host FS and GS bases are in @r.
+ * On success @t is outside; host FS and GS bases are in @r.  With RFLAGS.TF set
+ * in @r a single-step #DB is pending, to be delivered at the target.
  */
 struct isa_outcome isa_eexit(struct isa_thread *t, struct isa_regs *r);
 

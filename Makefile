@@ -46,4 +46,5 @@ check-deps:
 		echo "everything needed is installed"; \
 	fi
 
+.NOTPARALLEL:
 .PHONY: all demo test bench install clean deps-build deps-test check-deps

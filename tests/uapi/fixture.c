@@ -402,7 +402,7 @@ static void pool_create(struct fixture *f)
 	assert_int_equal(sgx_epc_pool_create(&config, &f->pool), 0);
 }
 
-void fixture_open(struct fixture *f)
+int fixture_try_open(struct fixture *f)
 {
 	const struct uapi_platform platform = { .profile = &f->profile, .sha256 = fake_sha256 };
 	const struct uapi_events events = {
@@ -412,7 +412,12 @@ void fixture_open(struct fixture *f)
 	};
 	const struct sgx_encl_config config = { .owner = { .encl_id = 1 } };
 
-	assert_int_equal(uapi_encl_open(f->pool, &platform, &events, &config, &f->encl), 0);
+	return uapi_encl_open(f->pool, &platform, &events, &config, &f->encl);
+}
+
+void fixture_open(struct fixture *f)
+{
+	assert_int_equal(fixture_try_open(f), 0);
 }
 
 void fixture_close(struct fixture *f)

@@ -94,6 +94,7 @@ int fixture_teardown(void **state);
 
 /* The pieces of the above, for tests that open more than once. */
 void fixture_open(struct fixture *f);
+int fixture_try_open(struct fixture *f);
 void fixture_close(struct fixture *f);
 
 /* Free, cached and so on add up, and exactly the enclave's pages are in use. */

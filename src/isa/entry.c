@@ -157,15 +157,16 @@ static struct isa_outcome tcs_check(struct entry *e, uint64_t aep)
 }
 
 /*
- * ECREATE saw to it that a frame holds what an exit saves.  A block that says
- * otherwise was scribbled on; believing it would let AEX write past the frame.
+ * ECREATE saw to it that pages are aligned and a frame holds what an exit saves.
+ * A block that says otherwise was scribbled on; believing it would let AEX write
+ * past the frame.
  */
-static bool frame_is_possible(const struct entry *e)
+static bool block_is_possible(const struct entry *e)
 {
 	const uint64_t need = (uint64_t)e->xsave_size + misc_size(e->miscselect) +
 			      sizeof(struct sgx_gprsgx);
 
-	return e->xsave_size >= XSAVE_HEADER_END &&
+	return is_page_aligned(e->base) && e->xsave_size >= XSAVE_HEADER_END &&
 	       need <= (uint64_t)e->ssaframesize * SGX_PAGE_SIZE;
 }
 
@@ -193,7 +194,7 @@ static struct isa_outcome mode_check(const struct entry *e)
 	if (!(e->flags & TCS_DBGOPTIN) &&
 	    !(e->flags & TCS_AEXNOTIFY) != !(e->attributes & ATTR_AEXNOTIFY))
 		return gp0();						/* 18 */
-	return frame_is_possible(e) ? done() : gp0();
+	return block_is_possible(e) ? done() : gp0();
 }
 
 /* One page of a frame: readable, writable and this enclave's own. */

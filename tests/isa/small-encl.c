@@ -329,6 +329,11 @@ static void aexnotify_only_in_tcs(struct small_encl *s)
 	small_tcs(s)->flags |= TCS_AEXNOTIFY;
 }
 
+static void base_misaligned(struct small_encl *s)
+{
+	s->blk.base += 0x10;
+}
+
 static void frame_too_small(struct small_encl *s)
 {
 	s->blk.xsave_size = FRAME_PAGES * SGX_PAGE_SIZE - sizeof(struct sgx_gprsgx) - 15;
@@ -351,6 +356,7 @@ const struct entry_check mode_checks[] = {
 	{ "17: XFRM beyond XCR0", xfrm_beyond_xcr0, X86_GP, 0, 0 },
 	{ "18: AEXNOTIFY only in SECS", aexnotify_only_in_secs, X86_GP, 0, 0 },
 	{ "18: AEXNOTIFY only in TCS", aexnotify_only_in_tcs, X86_GP, 0, 0 },
+	{ "block: base", base_misaligned, X86_GP, 0, 0 },
 	{ "block: frame too small", frame_too_small, X86_GP, 0, 0 },
 	{ "block: XSAVE area too small", xsave_too_small, X86_GP, 0, 0 },
 	{ 0 },

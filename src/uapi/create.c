@@ -66,10 +66,11 @@ static int create(struct uapi_encl *e, const struct sgx_secs *secs)
 	e->attributes = secs->attributes.flags;
 	e->attributes_mask = ATTRIBUTES_ALLOWED;
 
+	/* The owner first: whoever finds the enclave created finds all of it. */
+	e->events.created(e->events.ctx, secs, sgx_encl_secs_pa(e->encl));
+
 	/* Pairs with uapi_encl_is_created(): the mmap rule sees base and size. */
 	atomic_store_explicit(&e->created, true, memory_order_release);
-
-	e->events.created(e->events.ctx, secs, sgx_encl_secs_pa(e->encl));
 	return 0;
 }
 

@@ -92,8 +92,8 @@ static int init(struct uapi_encl *e, const struct uapi_task *task,
 	if (ret)
 		return ret;
 
-	atomic_store_explicit(&e->initialized, true, memory_order_release);
 	e->events.initialized(e->events.ctx);
+	atomic_store_explicit(&e->initialized, true, memory_order_release);
 	return 0;
 }
 

@@ -382,20 +382,17 @@ static const struct isa_profile profile = {
 	.launch_control = true,
 };
 
-static void pool_create(struct fixture *f)
+void fixture_power_on(struct fixture *f, const struct isa_section *sections,
+		      size_t nr_sections, const struct epc_encls_ops *ops)
 {
-	static const struct isa_section section = { .pa = EPC_BASE, .nr_pages = EPC_PAGES };
 	const struct sgx_epc_config config = {
-		.sections = &section,
-		.nr_sections = 1,
+		.sections = sections,
+		.nr_sections = nr_sections,
 		.port = {
 			.ctx = f, .alloc = port_alloc, .free = port_free, .log = port_log,
 			.time_ns = port_time_ns, .node = port_node,
 		},
-		.ops = {
-			.ctx = f, .ecreate = op_ecreate, .eadd = op_eadd,
-			.eextend = op_eextend, .einit = op_einit, .eremove = op_eremove,
-		},
+		.ops = *ops,
 		.known_clean = true,
 	};
 
@@ -404,7 +401,7 @@ static void pool_create(struct fixture *f)
 
 int fixture_try_open(struct fixture *f)
 {
-	const struct uapi_platform platform = { .profile = &f->profile, .sha256 = fake_sha256 };
+	const struct uapi_platform platform = { .profile = &f->profile, .sha256 = f->sha256 };
 	const struct uapi_events events = {
 		.ctx = f, .prepare = on_prepare, .created = on_created,
 		.create_failed = on_create_failed, .page_added = on_page_added,
@@ -426,13 +423,14 @@ void fixture_close(struct fixture *f)
 	f->encl = NULL;
 }
 
-int fixture_setup(void **state)
+struct fixture *fixture_create(void)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);
 	pthread_mutex_init(&f->lock, NULL);
 	f->profile = profile;
+	f->sha256 = fake_sha256;
 	f->alloc_fails_in = f->copy_fails_in = f->signal_in = NEVER;
 	for (size_t i = 0; i < FAKE_NR_LEAVES; i++)
 		f->leaf_fails_in[i] = NEVER;
@@ -448,23 +446,32 @@ int fixture_setup(void **state)
 	user_secs(f);
 	user_secinfo(f);
 	user_sigstruct(f);
+	return f;
+}
 
-	pool_create(f);
+int fixture_setup(void **state)
+{
+	static const struct isa_section section = { .pa = EPC_BASE, .nr_pages = EPC_PAGES };
+	struct fixture *f = fixture_create();
+	const struct epc_encls_ops ops = {
+		.ctx = f, .ecreate = op_ecreate, .eadd = op_eadd, .eextend = op_eextend,
+		.einit = op_einit, .eremove = op_eremove,
+	};
+
+	fixture_power_on(f, &section, 1, &ops);
 	fixture_open(f);
 	*state = f;
 	return 0;
 }
 
-int fixture_teardown(void **state)
+void fixture_destroy(struct fixture *f)
 {
-	struct fixture *f = *state;
 	struct sgx_epc_stat stat;
 
 	fixture_close(f);
 
 	stat = sgx_epc_stat_total(f->pool);
-	assert_int_equal(stat.total, EPC_PAGES);
-	assert_int_equal(stat.free + stat.cached, EPC_PAGES);
+	assert_int_equal(stat.free + stat.cached, stat.total);
 	for (size_t i = 0; i < EPC_PAGES; i++)
 		assert_false(f->pages[i].valid);
 
@@ -472,6 +479,11 @@ int fixture_teardown(void **state)
 	assert_int_equal(f->live_allocations, 0);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
+}
+
+int fixture_teardown(void **state)
+{
+	fixture_destroy(*state);
 	return 0;
 }
 

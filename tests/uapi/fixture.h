@@ -53,6 +53,7 @@ struct fixture {
 	pthread_mutex_t lock;
 	struct fake_page pages[EPC_PAGES];
 	struct isa_profile profile;
+	void (*sha256)(const void *data, size_t n, uint8_t digest[32]);
 	uint64_t leaf_fails_in[FAKE_NR_LEAVES];	/* executions until it fails ... */
 	struct isa_outcome leaf_failure[FAKE_NR_LEAVES]; /* ... like this, */
 	uint64_t leaf_failures[FAKE_NR_LEAVES];	/* so many times */
@@ -92,7 +93,11 @@ int fixture_setup(void **state);
 /* Releases, and fails unless every page and every allocation came back. */
 int fixture_teardown(void **state);
 
-/* The pieces of the above, for tests that open more than once. */
+/* The pieces of the above, for tests that open more than once or bring a processor. */
+struct fixture *fixture_create(void);
+void fixture_power_on(struct fixture *f, const struct isa_section *sections,
+		      size_t nr_sections, const struct epc_encls_ops *ops);
+void fixture_destroy(struct fixture *f);
 void fixture_open(struct fixture *f);
 int fixture_try_open(struct fixture *f);
 void fixture_close(struct fixture *f);

@@ -21,6 +21,7 @@ struct epc_lock {
 };
 
 /** epc_lock_contended() - the slow path of epc_lock(). */
+__attribute__((cold))
 void epc_lock_contended(struct epc_lock *lock, const struct epc_port *port);
 
 /** epc_lock() - take @lock; not recursive, not for signal handlers. */

@@ -41,6 +41,8 @@ uint64_t sgx_epc_page_pa(const struct sgx_epc_pool *pool, const struct sgx_epc_p
 
 /* --- taking and giving back ----------------------------------------------- */
 
+/* Not inlined, like alloc_from_others(): most machines have one node. */
+__attribute__((noinline))
 uint32_t epc_node_find(const struct sgx_epc_pool *pool, unsigned int id)
 {
 	uint32_t lo = 0, hi = pool->nr_nodes;
@@ -73,26 +75,40 @@ static struct sgx_epc_page *alloc_from_node(struct sgx_epc_pool *pool, struct ep
 	return page;
 }
 
+/*
+ * Every other node, once, onwards from @near.  Counted, not "until back at the
+ * start", so that it ends whatever it is given.  Out of line, because the fast
+ * path would have to save registers for it.
+ */
+static __attribute__((noinline)) struct sgx_epc_page *
+alloc_from_others(struct sgx_epc_pool *pool, uint32_t near, const struct sgx_epc_owner *owner)
+{
+	struct sgx_epc_page *page = NULL;
+	uint32_t i, n = near;
+
+	for (i = 1; i < pool->nr_nodes && !page; i++) {
+		n = n + 1 == pool->nr_nodes ? 0 : n + 1;
+		page = alloc_from_node(pool, &pool->nodes[n], owner);
+	}
+	return page;
+}
+
 int sgx_alloc_epc_page(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
 		       unsigned int flags, struct sgx_epc_page **out)
 {
-	const uint32_t nr = pool->nr_nodes;
 	struct sgx_epc_page *page;
-	uint32_t i = 0, tries;
+	uint32_t near = 0;
 
-	if (nr > 1)
-		i = epc_node_find(pool, pool->port.node(pool->port.ctx));
+	if (pool->nr_nodes > 1)
+		near = epc_node_find(pool, pool->port.node(pool->port.ctx));
 
-	/* Counted, not "until back at the start": the caller's node may have no EPC. */
-	for (tries = 0; tries < nr; tries++) {
-		page = alloc_from_node(pool, &pool->nodes[i], owner);
-		if (page) {
-			*out = page;
-			return 0;
-		}
-		i = i + 1 == nr ? 0 : i + 1;
-	}
-	return -ENOMEM;
+	page = alloc_from_node(pool, &pool->nodes[near], owner);
+	if (!page)
+		page = alloc_from_others(pool, near, owner);
+	if (!page)
+		return -ENOMEM;
+	*out = page;
+	return 0;
 }
 
 void sgx_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
@@ -216,7 +232,7 @@ static void add_node(struct sgx_epc_pool *pool, unsigned int id)
 static void add_pages(struct sgx_epc_pool *pool, uint16_t nr, bool known_clean)
 {
 	const struct epc_section *s = &pool->sections[nr];
-	struct epc_node *node = &pool->nodes[s->node];
+	struct epc_node *node = s->node;
 	uint32_t i;
 
 	for (i = (uint32_t)s->nr_pages; i-- > 0;) {
@@ -247,7 +263,7 @@ static void add_sections(struct sgx_epc_pool *pool, const struct sgx_epc_config 
 			.pa = s[i].pa,
 			.nr_pages = s[i].nr_pages,
 			.first = first,
-			.node = epc_node_find(pool, s[i].node),
+			.node = &pool->nodes[epc_node_find(pool, s[i].node)],
 		};
 		first += (uint32_t)s[i].nr_pages;
 	}

@@ -45,12 +45,15 @@ enum isa_outcome_kind {
 	ISA_FAULT,	/* did not retire: vector, error_code, address */
 };
 
-/* What executing one leaf did: architecture, never errno. */
+/*
+ * What executing one leaf did: architecture, never errno.  16 bytes, so that it
+ * travels in two registers.
+ */
 struct isa_outcome {
-	enum isa_outcome_kind kind;
-	uint32_t code;		/* ISA_ERROR, ISA_INFO: an enum sgx_error */
+	enum isa_outcome_kind kind : 8;
 	uint8_t vector;		/* ISA_FAULT: an enum x86_vector */
-	uint32_t error_code;	/* ISA_FAULT: 0, or PFEC_* for #PF */
+	uint16_t error_code;	/* ISA_FAULT: 0, or PFEC_* for #PF */
+	uint32_t code;		/* ISA_ERROR, ISA_INFO: an enum sgx_error */
 	uint64_t address;	/* ISA_FAULT with X86_PF: the linear address */
 };
 

@@ -155,6 +155,12 @@ const struct isa_profile *isa_machine_profile(const struct isa_machine *m);
 struct isa_lp;
 void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4]);
 
+/**
+ * isa_sha256() - digest of @n bytes at @data, as EINIT computes MRSIGNER.
+ * For whoever sets the launch-key hash.  Context: any thread; allocates nothing.
+ */
+void isa_sha256(const void *data, size_t n, uint8_t digest[32]);
+
 /* A software-visible copy of one EPCM entry. */
 struct isa_epcm_info {
 	bool valid;

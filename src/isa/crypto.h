@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <swsgx/arch.h>
+#include <swsgx/isa.h>		/* isa_sha256() */
 
 /* --- the provider -------------------------------------------------------- */
 
@@ -38,9 +39,6 @@ void isa_sha256_init(uint32_t h[8]);
 
 /** isa_sha256_final() - pad and finish a message of @nr_blocks whole blocks. */
 void isa_sha256_final(uint32_t h[8], uint64_t nr_blocks, uint8_t digest[32]);
-
-/** isa_sha256() - digest of @n bytes at @data. */
-void isa_sha256(const void *data, size_t n, uint8_t digest[32]);
 
 /** isa_memeq() - equal?  In time that depends on @n only. */
 bool isa_memeq(const void *a, const void *b, size_t n);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Building and entering the test enclave.  Everything is made at run time, the
+ * signing key too, so that no test depends on what an earlier one left.
+ */
+#include "enclave.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "measure.h"
+#include "sigstruct.h"
+#include "vdso.h"
+
+static void *pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	return p;
+}
+
+/* ELRANGE must be aligned to its size: reserve twice of it, keep the middle. */
+static uint8_t *reserve(size_t size)
+{
+	uint8_t *p = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *base;
+
+	assert_ptr_not_equal(p, MAP_FAILED);
+	base = (uint8_t *)(((uintptr_t)p + size - 1) & ~(uintptr_t)(size - 1));
+	if (base > p)
+		munmap(p, (size_t)(base - p));
+	munmap(base + size, (size_t)(p + size - base));
+	return base;
+}
+
+static void read_image(uint8_t *to)
+{
+	char path[PATH_MAX];
+	const ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 32);
+	int fd;
+
+	assert_true(len > 0);
+	path[len] = '\0';
+	strcpy(strrchr(path, '/') + 1, "test-enclave");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+	assert_int_equal(read(fd, to, ENCL_IMAGE_SIZE), ENCL_IMAGE_SIZE);
+	close(fd);
+}
+
+static void region(struct test_encl *e, uint64_t offset, uint64_t length, uint64_t secinfo,
+		   int prot, bool zero)
+{
+	assert_in_range(e->nr_regions, 0, TEST_MAX_REGIONS - 1);
+	e->regions[e->nr_regions++] = (struct test_region){
+		.offset = offset,
+		.length = length,
+		.secinfo = secinfo,
+		.prot = prot,
+		.src = zero ? NULL : e->image + offset,
+	};
+	e->nr_pages += (unsigned int)(length / PAGE_SIZE);
+}
+
+static void add_thread(struct test_encl *e, unsigned int i, unsigned int nr_ssa)
+{
+	const uint64_t block = ENCL_THREAD_OFFSET + (uint64_t)i * ENCL_THREAD_SIZE;
+	struct tcs *tcs = (struct tcs *)(e->image + block + ENCL_THREAD_TCS);
+	const uint64_t rw = SECINFO_REG | SECINFO_R | SECINFO_W;
+
+	tcs->ossa = block + ENCL_THREAD_SSA;
+	tcs->nssa = nr_ssa;
+	tcs->oentry = ENCL_CODE_OFFSET;
+	tcs->ofsbase = block;
+	tcs->ogsbase = block + PAGE_SIZE;
+	tcs->fslimit = UINT32_MAX;
+	tcs->gslimit = UINT32_MAX;
+
+	region(e, block, ENCL_THREAD_TCS, rw, PROT_READ | PROT_WRITE, false);
+	region(e, block + ENCL_THREAD_TCS, PAGE_SIZE, SECINFO_TCS, PROT_READ | PROT_WRITE, false);
+	region(e, tcs->ossa, nr_ssa * PAGE_SIZE, rw, PROT_READ | PROT_WRITE, false);
+}
+
+static void lay_out(struct test_encl *e, const struct test_config *cfg)
+{
+	const unsigned int nr_threads = cfg->nr_threads ? cfg->nr_threads : 1;
+	const uint64_t heap = ENCL_THREAD_OFFSET + (uint64_t)nr_threads * ENCL_THREAD_SIZE;
+	const uint64_t end = heap + (uint64_t)cfg->heap_pages * PAGE_SIZE;
+	const uint64_t r = SECINFO_REG | SECINFO_R;
+
+	for (e->size = 2 * PAGE_SIZE; e->size < end; e->size *= 2)
+		;
+	e->image_size = heap;
+	e->image = pages(heap);
+	read_image(e->image);
+
+	region(e, ENCL_CODE_OFFSET, ENCL_DATA_OFFSET, r | SECINFO_X, PROT_READ | PROT_EXEC, false);
+	region(e, ENCL_DATA_OFFSET, ENCL_RODATA_OFFSET - ENCL_DATA_OFFSET, r | SECINFO_W,
+	       PROT_READ | PROT_WRITE, false);
+	region(e, ENCL_RODATA_OFFSET, PAGE_SIZE, r, PROT_READ, false);
+	region(e, ENCL_PROBE_OFFSET, PAGE_SIZE, r | SECINFO_W, PROT_READ | PROT_WRITE, false);
+	for (unsigned int i = 0; i < nr_threads; i++)
+		add_thread(e, i, cfg->nr_ssa ? cfg->nr_ssa : 2);
+	if (cfg->heap_pages)
+		region(e, heap, end - heap, r | SECINFO_W, PROT_READ | PROT_WRITE, true);
+}
+
+static void measure_region(struct measure *m, const struct test_region *r)
+{
+	for (uint64_t o = 0; o < r->length; o += PAGE_SIZE)
+		measure_page(m, r->offset + o, r->secinfo, r->src ? r->src + o : NULL);
+}
+
+/* One key for the whole run; making it takes a noticeable time. */
+static EVP_PKEY *signing_key(void)
+{
+	static EVP_PKEY *key;
+
+	if (!key)
+		key = sigstruct_generate_key();
+	assert_non_null(key);
+	return key;
+}
+
+static void sign(struct test_encl *e)
+{
+	uint8_t mrenclave[32];
+	struct measure m;
+
+	measure_ecreate(&m, e->secs->ssaframesize, e->size);
+	for (unsigned int i = 0; i < e->nr_regions; i++)
+		measure_region(&m, &e->regions[i]);
+	assert_true(measure_final(&m, mrenclave));
+
+	sigstruct_init(e->sig, mrenclave);
+	e->sig->xfrm = e->secs->xfrm;
+	assert_true(sigstruct_sign(e->sig, signing_key()));
+}
+
+void test_encl_prepare(struct test_encl *e, const struct test_config *cfg)
+{
+	*e = (struct test_encl){ .fd = -1 };
+	lay_out(e, cfg);
+
+	e->secs = pages(sizeof(*e->secs));
+	e->secs->size = e->size;
+	e->secs->ssaframesize = 1;
+	e->secs->attributes = ATTR_MODE64BIT;
+	e->secs->xfrm = cfg->xfrm ? cfg->xfrm : XFRM_X87_SSE;
+
+	e->sig = pages(sizeof(*e->sig));
+	sign(e);
+}
+
+/* Setup functions can only say that they failed; this says where. */
+static int report(const char *step, int ret)
+{
+	if (ret)
+		fprintf(stderr, "# %s: %s\n", step, strerror(-ret));
+	return ret;
+}
+
+int test_encl_open(struct test_encl *e)
+{
+	e->fd = open("/dev/sgx_enclave", O_RDWR | O_CLOEXEC);
+	return e->fd < 0 ? report("/dev/sgx_enclave", -errno) : 0;
+}
+
+int test_encl_create(struct test_encl *e)
+{
+	struct sgx_enclave_create arg = { .src = (uintptr_t)e->secs };
+
+	if (!e->base)
+		e->base = reserve(e->size);
+	e->secs->baseaddr = (uintptr_t)e->base;
+	return ioctl(e->fd, SGX_IOC_ENCLAVE_CREATE, &arg) ? -errno : 0;
+}
+
+int test_encl_add_region(struct test_encl *e, const struct test_region *r)
+{
+	uint8_t *zeros = r->src ? NULL : pages(r->length);
+	struct secinfo secinfo = { .flags = r->secinfo };
+	int ret = 0;
+
+	for (uint64_t done = 0; !ret && done < r->length;) {
+		struct sgx_enclave_add_pages arg = {
+			.src = (uintptr_t)(r->src ? r->src : zeros) + done,
+			.offset = r->offset + done,
+			.length = r->length - done,
+			.secinfo = (uintptr_t)&secinfo,
+			.flags = r->src ? SGX_PAGE_MEASURE : 0,
+		};
+
+		if (ioctl(e->fd, SGX_IOC_ENCLAVE_ADD_PAGES, &arg) && errno != EINTR)
+			ret = -errno;
+		done += arg.count;
+	}
+	if (zeros)
+		munmap(zeros, r->length);
+	return ret;
+}
+
+int test_encl_add(struct test_encl *e)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; !ret && i < e->nr_regions; i++)
+		ret = test_encl_add_region(e, &e->regions[i]);
+	return ret;
+}
+
+int test_encl_init(struct test_encl *e)
+{
+	struct sgx_enclave_init arg = { .sigstruct = (uintptr_t)e->sig };
+
+	return ioctl(e->fd, SGX_IOC_ENCLAVE_INIT, &arg) ? -errno : 0;
+}
+
+int test_encl_map(struct test_encl *e)
+{
+	for (unsigned int i = 0; i < e->nr_regions; i++) {
+		const struct test_region *r = &e->regions[i];
+
+		if (mmap(e->base + r->offset, r->length, r->prot, MAP_SHARED | MAP_FIXED, e->fd,
+			 0) == MAP_FAILED)
+			return -errno;
+	}
+	return 0;
+}
+
+int test_encl_build(struct test_encl *e, const struct test_config *cfg)
+{
+	int ret;
+
+	test_encl_prepare(e, cfg);
+	ret = test_encl_open(e);
+	if (!ret)
+		ret = report("CREATE", test_encl_create(e));
+	if (!ret)
+		ret = report("ADD_PAGES", test_encl_add(e));
+	if (!ret)
+		ret = report("INIT", test_encl_init(e));
+	if (!ret)
+		ret = report("mmap", test_encl_map(e));
+	return ret;
+}
+
+void test_encl_free(struct test_encl *e)
+{
+	if (e->base)
+		munmap(e->base, e->size);
+	if (e->fd >= 0)
+		close(e->fd);
+	if (e->image)
+		munmap(e->image, e->image_size);
+	if (e->secs)
+		munmap(e->secs, sizeof(*e->secs));
+	if (e->sig)
+		munmap(e->sig, sizeof(*e->sig));
+	*e = (struct test_encl){ .fd = -1 };
+}
+
+uint64_t test_tcs(const struct test_encl *e, unsigned int i)
+{
+	return (uintptr_t)e->base + ENCL_THREAD_OFFSET + (uint64_t)i * ENCL_THREAD_SIZE +
+	       ENCL_THREAD_TCS;
+}
+
+bool test_is_inside(const struct test_encl *e, uint64_t addr)
+{
+	return addr - (uintptr_t)e->base < e->size;
+}
+
+void *test_vdso(void)
+{
+	static void *fn;
+
+	if (!fn)
+		fn = vdso_symbol("__vdso_sgx_enter_enclave");
+	if (!fn)
+		fail_msg("the vDSO has no __vdso_sgx_enter_enclave");
+	return fn;
+}
+
+int test_call(const struct test_encl *e, uint64_t tcs, uint32_t function, struct test_op *op,
+	      struct sgx_enclave_run *run)
+{
+	uint64_t regs[NR_REGS] = { [R_RDI] = (uintptr_t)op };
+
+	*run = (struct sgx_enclave_run){
+		.tcs = tcs,
+		.user_handler = run->user_handler,
+		.user_data = run->user_data,
+	};
+	return enter_vdso(regs, run, function, test_vdso());
+}
+
+void test_enter(const struct test_encl *e, unsigned int i, struct test_op *op)
+{
+	struct sgx_enclave_run run = { 0 };
+	const int ret = test_call(e, test_tcs(e, i), ENCLU_EENTER, op, &run);
+
+	if (ret || run.function != ENCLU_EEXIT)
+		fail_msg("operation %u: returned %d, function %u, vector %u, error 0x%x, addr %llx",
+			 (unsigned int)op->kind, ret, run.function, run.exception_vector,
+			 run.exception_error_code, (unsigned long long)run.exception_addr);
+}

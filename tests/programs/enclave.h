@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the test programs have in common: building, signing and entering the
+ * test enclave through Linux's own interface, so that they run on real SGX just
+ * as well.  The enclave's image lies beside the program's executable.
+ */
+#ifndef TEST_ENCLAVE_H
+#define TEST_ENCLAVE_H
+
+#include <asm/sgx.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "enclave/op.h"
+#include "sgx-arch.h"
+
+#define TEST_MAX_REGIONS 16
+
+/* Page-fault error code */
+#define PF_P 0x1u
+#define PF_W 0x2u
+#define PF_U 0x4u
+#define PF_I 0x10u
+#define PF_SGX 0x8000u
+
+/* Exception vectors */
+#define VECTOR_DE 0
+#define VECTOR_UD 6
+#define VECTOR_GP 13
+#define VECTOR_PF 14
+
+/**
+ * struct test_config - what kind of enclave.
+ * @nr_threads: TCSs, 1..4; 0 means 1.
+ * @nr_ssa: frames of each, 1..ENCL_MAX_SSA; 0 means 2.
+ * @heap_pages: unmeasured pages at the end, read-write.
+ * @xfrm: 0 means x87 and SSE.
+ */
+struct test_config {
+	unsigned int nr_threads;
+	unsigned int nr_ssa;
+	unsigned int heap_pages;
+	uint64_t xfrm;
+};
+
+/**
+ * struct test_region - pages added with one ioctl.
+ * @src: their contents; NULL for zeros, which are then not measured.
+ */
+struct test_region {
+	uint64_t offset;
+	uint64_t length;
+	uint64_t secinfo;
+	int prot;
+	const uint8_t *src;
+};
+
+/**
+ * struct test_encl - an enclave and everything it is made of, to tamper with
+ * between the steps.
+ */
+struct test_encl {
+	int fd;
+	uint8_t *base;
+	size_t size;
+	uint8_t *image;
+	size_t image_size;
+	struct secs *secs;
+	struct sigstruct *sig;
+	struct test_region regions[TEST_MAX_REGIONS];
+	unsigned int nr_regions;
+	unsigned int nr_pages;
+};
+
+/**
+ * test_encl_prepare() - make image, SECS and a valid SIGSTRUCT in memory.
+ * @e: caller's storage; released with test_encl_free().
+ *
+ * Fails the running cmocka test when it cannot; asks the device nothing.
+ */
+void test_encl_prepare(struct test_encl *e, const struct test_config *cfg);
+
+/**
+ * test_encl_open() ... test_encl_map() - the steps of building, in this order.
+ *
+ * Return: 0; -errno of the call that failed.
+ */
+int test_encl_open(struct test_encl *e);
+int test_encl_create(struct test_encl *e);
+int test_encl_add(struct test_encl *e);
+int test_encl_init(struct test_encl *e);
+int test_encl_map(struct test_encl *e);
+
+/**
+ * test_encl_build() - all steps from test_encl_prepare() on.
+ *
+ * Return: 0; -errno of the step that failed.  Free @e in either case.
+ */
+int test_encl_build(struct test_encl *e, const struct test_config *cfg);
+
+/** test_encl_free() - give back what there is; fine after any step. */
+void test_encl_free(struct test_encl *e);
+
+/** test_encl_add_region() - SGX_IOC_ENCLAVE_ADD_PAGES; 0 or -errno. */
+int test_encl_add_region(struct test_encl *e, const struct test_region *r);
+
+/** test_tcs() - address of the TCS of thread @i. */
+uint64_t test_tcs(const struct test_encl *e, unsigned int i);
+
+/** test_is_inside() - whether @addr lies in the enclave's address range. */
+bool test_is_inside(const struct test_encl *e, uint64_t addr);
+
+/**
+ * test_call() - enter by the vDSO, with &op in RDI.
+ * @e: initialized and mapped.
+ * @tcs: address of the TCS.
+ * @function: ENCLU_EENTER or ENCLU_ERESUME.
+ * @op: NULL for an entry that leaves at once.
+ * @run: overwritten but for user_handler and user_data.
+ *
+ * Return: what __vdso_sgx_enter_enclave() returned.
+ */
+int test_call(const struct test_encl *e, uint64_t tcs, uint32_t function, struct test_op *op,
+	      struct sgx_enclave_run *run);
+
+/** test_enter() - test_call() with EENTER into thread @i; must end with EEXIT. */
+void test_enter(const struct test_encl *e, unsigned int i, struct test_op *op);
+
+/**
+ * enter_vdso() - call @fn with the registers of @regs, and store them after.
+ * @regs: by index R_*; RAX, RCX and RSP are output only.
+ * @run: its seventh argument.
+ * @function: in ECX.
+ * @fn: __vdso_sgx_enter_enclave.
+ *
+ * Return: what @fn returned.
+ */
+int enter_vdso(uint64_t regs[NR_REGS], struct sgx_enclave_run *run, uint32_t function, void *fn);
+
+/**
+ * enter_raw() - execute ENCLU itself; the AEP is that same instruction.
+ * @regs: by index R_*; RAX, RBX, RCX and RSP are output only.
+ * @tcs: in RBX.
+ * @function: in EAX.
+ */
+void enter_raw(uint64_t regs[NR_REGS], uint64_t tcs, uint32_t function);
+
+/* The ENCLU of enter_raw(). */
+extern const char enter_raw_aep[];
+
+/** test_vdso() - __vdso_sgx_enter_enclave; fails the test when there is none. */
+void *test_vdso(void);
+
+#endif /* TEST_ENCLAVE_H */

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The test enclave does what its caller asks, faults included.  It trusts the
+ * caller entirely, as no real enclave may.
+ */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "op.h"
+
+#define ENCLU_EREPORT 0
+#define ENCLU_EGETKEY 1
+
+/* Set by the linker script. */
+extern char encl_probe[] __attribute__((visibility("hidden")));
+
+void enclave_op(struct test_op *op);
+
+static uint64_t stored;
+
+/* Operands of ENCLU leaves lie in the enclave, with the leaves' alignments. */
+static uint8_t operand_a[512] __attribute__((aligned(512)));
+static uint8_t operand_b[512] __attribute__((aligned(512)));
+static uint8_t operand_c[512] __attribute__((aligned(512)));
+
+static void copy(void *to, const void *from, size_t len)
+{
+	__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(len) : : "memory");
+}
+
+static void *host(uint64_t addr)
+{
+	return (void *)(uintptr_t)addr;
+}
+
+static void divide(void)
+{
+	__asm__ volatile("xor %%edx, %%edx\n\t"
+			 "xor %%ecx, %%ecx\n\t"
+			 "mov $1, %%eax\n\t"
+			 "div %%ecx" : : : "eax", "ecx", "edx", "cc");
+}
+
+static void non_canonical(void)
+{
+	__asm__ volatile("movabs $0x8000000000000000, %%rax\n\t"
+			 "movb (%%rax), %%al" : : : "rax", "memory");
+}
+
+static void spin(struct test_op *op)
+{
+	op->started = 1;
+	while (!op->flag)
+		__asm__ volatile("pause");
+}
+
+static void no_syscall(struct test_op *op)
+{
+	uint64_t rax = 39; /* getpid */
+
+	__asm__ volatile("syscall" : "+a"(rax) : : "rcx", "r11", "memory");
+	op->result = rax;
+}
+
+static void no_cpuid(struct test_op *op)
+{
+	uint32_t eax = 0, ebx, ecx = 0, edx;
+
+	__asm__ volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+	op->result = eax;
+}
+
+static void bases(struct test_op *op)
+{
+	uint64_t fs, gs;
+
+	__asm__ volatile("wrfsbase %2\n\t"
+			 "wrgsbase %2\n\t"
+			 "notb encl_probe(%%rip)\n\t"
+			 "rdfsbase %0\n\t"
+			 "rdgsbase %1" : "=&r"(fs), "=&r"(gs) : "r"(op->value) : "memory", "cc");
+	op->result = fs;
+	op->result2 = gs;
+}
+
+static void ereport(struct test_op *op)
+{
+	copy(operand_a, host(op->addr), 512);
+	copy(operand_b, host(op->value), 64);
+	__asm__ volatile("enclu" : : "a"(ENCLU_EREPORT), "b"(operand_a), "c"(operand_b),
+			 "d"(operand_c) : "memory", "cc");
+	copy(host(op->addr2), operand_c, 432);
+}
+
+static void egetkey(struct test_op *op)
+{
+	uint64_t rax = ENCLU_EGETKEY;
+	uint8_t zf;
+
+	copy(operand_a, host(op->addr), 512);
+	for (unsigned int i = 0; i < 16; i++)
+		*(volatile uint8_t *)&operand_b[i] = 0;
+	__asm__ volatile("enclu\n\t"
+			 "setz %1" : "+a"(rax), "=&q"(zf) : "b"(operand_a), "c"(operand_b)
+			 : "memory", "cc");
+	copy(host(op->addr2), operand_b, 16);
+	op->result = rax;
+	op->result2 = zf;
+}
+
+static void fault(struct test_op *op)
+{
+	switch (op->kind) {
+	case OP_DIVIDE:
+		divide();
+		break;
+	case OP_UD2:
+		__asm__ volatile("ud2");
+		break;
+	case OP_NON_CANONICAL:
+		non_canonical();
+		break;
+	case OP_INT3:
+		__asm__ volatile("int3");
+		break;
+	case OP_SYSCALL:
+		no_syscall(op);
+		break;
+	case OP_CPUID:
+		no_cpuid(op);
+		break;
+	case OP_JUMP:
+		__asm__ volatile("jmp *%0" : : "r"(op->addr));
+		break;
+	default:
+		break;
+	}
+}
+
+/**
+ * enclave_op() - do one operation; entry.S has those that set registers.
+ * @op: in the program's memory.
+ */
+void enclave_op(struct test_op *op)
+{
+	switch (op->kind) {
+	case OP_PUT:
+		*(volatile uint64_t *)&stored = op->value;
+		break;
+	case OP_GET:
+		op->result = *(volatile uint64_t *)&stored;
+		break;
+	case OP_READ:
+		op->result = *(volatile uint8_t *)host(op->addr);
+		break;
+	case OP_WRITE:
+		*(volatile uint8_t *)host(op->addr) = (uint8_t)op->value;
+		break;
+	case OP_SPIN:
+		spin(op);
+		break;
+	case OP_COMPUTE:
+		op->started = 1;
+		op->result = op_compute(op->value);
+		break;
+	case OP_BASES:
+		bases(op);
+		break;
+	case OP_EREPORT:
+		ereport(op);
+		break;
+	case OP_EGETKEY:
+		egetkey(op);
+		break;
+	default:
+		fault(op);
+		break;
+	}
+}

@@ -49,6 +49,7 @@ static void any_range_goes_before_init(void **state)
 	assert_int_equal(may_map(f, -PAGE, 3 * PAGE, PROT_READ), 0);
 	assert_int_equal(uapi_encl_may_map(f->encl, 0, UINT64_MAX & ~0xfff, RWX, false), -EACCES);
 	assert_int_equal(may_map(f, -PAGE, PAGE, RWX), 0);
+	assert_int_equal(may_map(f, -3 * PAGE, 2 * PAGE, RWX), 0);
 	assert_int_equal(do_add(f, ENCL_SIZE - PAGE, 1, SECINFO_R), 0);
 	assert_int_equal(may_map(f, ENCL_SIZE - PAGE, 9 * PAGE, RWX), -EACCES);
 	assert_int_equal(may_map(f, ENCL_SIZE, 9 * PAGE, RWX), 0);

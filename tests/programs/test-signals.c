@@ -20,7 +20,9 @@
 
 #include "enclave.h"
 
-#define COMPUTE_ROUNDS 600000000ull
+/* About two seconds, half a second and a quarter of one. */
+#define LONG_ROUNDS 1200000000ull
+#define COMPUTE_ROUNDS 300000000ull
 #define SPIN_ROUNDS 150000000ull
 
 static struct test_encl encl;
@@ -87,11 +89,10 @@ static void assert_seen(unsigned int at_least)
 	assert_int_equal(seen.wrong_tls, 0);
 }
 
-/* Only now and then, on the program's own stack and on an alternate one. */
-static void compute_under_timer(int flags)
+static void compute_under_timer(uint64_t rounds, int flags)
 {
-	const uint64_t expected = op_compute(COMPUTE_ROUNDS);
-	struct test_op op = { .kind = OP_COMPUTE, .value = COMPUTE_ROUNDS };
+	const uint64_t expected = op_compute(rounds);
+	struct test_op op = { .kind = OP_COMPUTE, .value = rounds };
 	timer_t timer;
 
 	catch(SIGALRM, on_signal, flags);
@@ -104,7 +105,7 @@ static void compute_under_timer(int flags)
 
 static void timer_at_1_khz_does_not_change_a_computation(void **state)
 {
-	compute_under_timer(0);
+	compute_under_timer(LONG_ROUNDS, 0);
 }
 
 static void nor_with_the_handler_on_an_alternate_stack(void **state)
@@ -114,7 +115,7 @@ static void nor_with_the_handler_on_an_alternate_stack(void **state)
 	stack_t off = { .ss_flags = SS_DISABLE }, got;
 
 	assert_int_equal(sigaltstack(&alt, NULL), 0);
-	compute_under_timer(SA_ONSTACK);
+	compute_under_timer(COMPUTE_ROUNDS, SA_ONSTACK);
 	assert_int_equal(sigaltstack(NULL, &got), 0);
 	assert_ptr_equal(got.ss_sp, stack);
 	assert_int_equal(sigaltstack(&off, NULL), 0);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What processes do besides entering enclaves: fork, exec, close descriptors.
+ *
+ * Source: Linux arch/x86/kernel/cpu/sgx/encl.c, sgx_vma_open(): a child inherits
+ * the mappings of an enclave and may enter it.
+ */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "enclave.h"
+
+#define BUILD_AND_ENTER "build-and-enter"
+
+static struct test_encl encl;
+
+static uint64_t get(const struct test_encl *e)
+{
+	struct test_op op = { .kind = OP_GET };
+
+	test_enter(e, 0, &op);
+	return op.result;
+}
+
+static void put(const struct test_encl *e, uint64_t value)
+{
+	struct test_op op = { .kind = OP_PUT, .value = value };
+
+	test_enter(e, 0, &op);
+}
+
+/* Exit status 0 when a new enclave works here. */
+static int build_and_enter(void)
+{
+	struct test_encl e;
+
+	if (test_encl_build(&e, &(struct test_config){ 0 }))
+		return 1;
+	put(&e, 31);
+	if (get(&e) != 31)
+		return 2;
+	test_encl_free(&e);
+	return 0;
+}
+
+static void assert_child_ends_well(pid_t pid)
+{
+	int status;
+
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (status)
+		fail_msg("the child ended with status 0x%x", status);
+}
+
+static void child_enters_its_parents_enclave(void **state)
+{
+	pid_t pid;
+
+	put(&encl, 1);
+	pid = fork();
+	if (!pid) {
+		const bool ok = get(&encl) == 1;
+
+		put(&encl, 2);
+		_exit(ok ? 0 : 1);
+	}
+	assert_child_ends_well(pid);
+	/* The memory of an enclave is shared, not copied. */
+	assert_int_equal(get(&encl), 2);
+}
+
+static void parents_enclave_outlives_a_child_that_unmaps_it(void **state)
+{
+	pid_t pid;
+
+	put(&encl, 3);
+	pid = fork();
+	if (!pid) {
+		test_encl_free(&encl);
+		_exit(0);
+	}
+	assert_child_ends_well(pid);
+	assert_int_equal(get(&encl), 3);
+}
+
+static void child_builds_its_own(void **state)
+{
+	pid_t pid;
+
+	put(&encl, 4);
+	pid = fork();
+	if (!pid)
+		_exit(build_and_enter());
+	assert_child_ends_well(pid);
+	assert_int_equal(get(&encl), 4);
+}
+
+static void grandchild_builds_its_own(void **state)
+{
+	const pid_t pid = fork();
+
+	if (!pid) {
+		const pid_t second = fork();
+		int status = 1;
+
+		if (!second)
+			_exit(build_and_enter());
+		waitpid(second, &status, 0);
+		_exit(status ? 1 : 0);
+	}
+	assert_child_ends_well(pid);
+}
+
+/* The whole program again, in a new image. */
+static void child_executes_a_program_that_builds_its_own(void **state)
+{
+	char *argv[] = { (char *)"test-process", (char *)BUILD_AND_ENTER, NULL };
+	const pid_t pid = fork();
+
+	if (!pid) {
+		execv("/proc/self/exe", argv);
+		_exit(99);
+	}
+	assert_child_ends_well(pid);
+}
+
+static void shell_starts_a_program_that_builds_its_own(void **state)
+{
+	char path[512], cmd[600];
+	const ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	assert_true(len > 0);
+	path[len] = '\0';
+	snprintf(cmd, sizeof(cmd), "'%s' " BUILD_AND_ENTER, path);
+	assert_int_equal(system(cmd), 0);
+}
+
+static void program_that_closes_all_descriptors_goes_on(void **state)
+{
+	pid_t pid;
+
+	put(&encl, 5);
+	pid = fork();
+	if (!pid) {
+		for (int fd = 3; fd < 1024; fd++)
+			close(fd);
+		if (get(&encl) != 5)
+			_exit(10);
+		_exit(build_and_enter());
+	}
+	assert_child_ends_well(pid);
+}
+
+static void duplicate_of_the_descriptor_is_the_enclave_too(void **state)
+{
+	struct test_encl e;
+
+	test_encl_prepare(&e, &(struct test_config){ 0 });
+	assert_int_equal(test_encl_open(&e), 0);
+	assert_int_equal(test_encl_create(&e), 0);
+	for (int i = 0; i < 2; i++) {
+		const int fd = i ? fcntl(e.fd, F_DUPFD_CLOEXEC, 100) : dup(e.fd);
+
+		assert_true(fd >= 0);
+		close(e.fd);
+		e.fd = fd;
+	}
+	assert_int_equal(test_encl_add(&e), 0);
+	assert_int_equal(test_encl_init(&e), 0);
+	assert_int_equal(test_encl_map(&e), 0);
+	put(&e, 6);
+	assert_int_equal(get(&e), 6);
+	test_encl_free(&e);
+}
+
+static void part_of_the_enclave_can_be_unmapped_and_mapped_again(void **state)
+{
+	put(&encl, 7);
+	assert_int_equal(munmap(encl.base + ENCL_DATA_OFFSET, 2 * PAGE_SIZE), 0);
+	assert_int_equal(test_encl_map(&encl), 0);
+	assert_int_equal(get(&encl), 7);
+}
+
+static int setup(void **state)
+{
+	return test_encl_build(&encl, &(struct test_config){ 0 });
+}
+
+static int teardown(void **state)
+{
+	test_encl_free(&encl);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(child_enters_its_parents_enclave),
+		cmocka_unit_test(parents_enclave_outlives_a_child_that_unmaps_it),
+		cmocka_unit_test(child_builds_its_own),
+		cmocka_unit_test(grandchild_builds_its_own),
+		cmocka_unit_test(child_executes_a_program_that_builds_its_own),
+		cmocka_unit_test(shell_starts_a_program_that_builds_its_own),
+		cmocka_unit_test(program_that_closes_all_descriptors_goes_on),
+		cmocka_unit_test(duplicate_of_the_descriptor_is_the_enclave_too),
+		cmocka_unit_test(part_of_the_enclave_can_be_unmapped_and_mapped_again),
+	};
+
+	if (argc > 1 && !strcmp(argv[1], BUILD_AND_ENTER))
+		return build_and_enter();
+	return cmocka_run_group_tests_name("process", tests, setup, teardown);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The program's signal actions, masks and alternate stacks, as it believes them
+ * to be: sigaction, signal, sigprocmask and sigaltstack, in front of libc's.
+ *
+ * In the kernel every handler is ours, on our alternate stack, with all signals
+ * blocked; and the signals of processor exceptions are never blocked, because a
+ * blocked one kills the process where ENCLU only means to trap.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "client.h"
+#include "sys.h"
+
+#define NSIG_KERNEL 64
+#define KERNEL_SA_RESTORER 0x04000000
+#define PASSED_FLAGS (SA_RESTART | SA_NOCLDSTOP | SA_NOCLDWAIT)
+
+struct kernel_sigaction {
+	void *handler;
+	unsigned long flags;
+	const void *restorer;
+	uint64_t mask;
+};
+
+extern const char client_restorer[];
+
+static struct client_action actions[NSIG_KERNEL + 1];	/* guarded by the lock */
+static __thread uint64_t blocked;	/* exception signals the program blocked */
+
+static const int sync_signals[] = { SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV };
+#define NR_SYNC (sizeof(sync_signals) / sizeof(sync_signals[0]))
+
+static uint64_t bit(int sig)
+{
+	return 1ull << (sig - 1);
+}
+
+bool client_is_sync(int sig)
+{
+	for (size_t i = 0; i < NR_SYNC; i++)
+		if (sync_signals[i] == sig)
+			return true;
+	return false;
+}
+
+static uint64_t sync_mask(void)
+{
+	uint64_t mask = 0;
+
+	for (size_t i = 0; i < NR_SYNC; i++)
+		mask |= bit(sync_signals[i]);
+	return mask;
+}
+
+bool client_is_blocked(int sig)
+{
+	return blocked & bit(sig);
+}
+
+/* Taking the action of a one-shot handler ends it. */
+struct client_action client_action_take(int sig)
+{
+	struct client_action action = actions[sig];
+
+	if (action.flags & (int)SA_RESETHAND)
+		actions[sig] = (struct client_action){ .handler = (void *)SIG_DFL };
+	return action;
+}
+
+static long set_kernel(int sig, const struct client_action *action)
+{
+	const bool is_handler = action->handler != (void *)SIG_DFL &&
+				action->handler != (void *)SIG_IGN;
+	struct kernel_sigaction k = {
+		.handler = is_handler || client_is_sync(sig) ? (void *)client_signal
+							      : action->handler,
+		.flags = ((unsigned long)action->flags & PASSED_FLAGS) | KERNEL_SA_RESTORER |
+			 SA_SIGINFO | SA_ONSTACK,
+		.restorer = client_restorer,
+		.mask = UINT64_MAX,
+	};
+
+	return sys_call(SYS_rt_sigaction, sig, (long)&k, 0, sizeof(k.mask));
+}
+
+/* Ask the kernel once what we inherited: ignored, or the default. */
+static void inherit(int sig)
+{
+	struct kernel_sigaction k = { 0 };
+
+	if (sys_call(SYS_rt_sigaction, sig, 0, (long)&k, sizeof(k.mask)) == 0)
+		actions[sig].handler = k.handler;
+}
+
+void client_signals_init(void)
+{
+	const uint64_t mask = sync_mask();
+
+	for (int sig = 1; sig <= NSIG_KERNEL; sig++)
+		inherit(sig);
+	for (size_t i = 0; i < NR_SYNC; i++)
+		set_kernel(sync_signals[i], &actions[sync_signals[i]]);
+	sys_call(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&mask, 0, sizeof(mask));
+}
+
+/* --- sigaction ------------------------------------------------------------------- */
+
+static void report(const struct client_action *action, struct sigaction *old)
+{
+	memset(old, 0, sizeof(*old));
+	old->sa_handler = (__sighandler_t)action->handler;
+	old->sa_flags = action->flags;
+	memcpy(&old->sa_mask, &action->mask, sizeof(action->mask));
+}
+
+static long change(int sig, const struct sigaction *new, struct client_action *old)
+{
+	struct client_action action;
+	uint64_t saved;
+	long ret = 0;
+
+	client_lock(&saved);
+	*old = actions[sig];
+	if (new) {
+		action.handler = (void *)new->sa_handler;
+		action.flags = new->sa_flags;
+		memcpy(&action.mask, &new->sa_mask, sizeof(action.mask));
+		ret = set_kernel(sig, &action);
+		if (!ret)
+			actions[sig] = action;
+	}
+	client_unlock(&saved);
+	return ret;
+}
+
+static int do_sigaction(int sig, const struct sigaction *new, struct sigaction *old)
+{
+	struct client_action previous;
+	long ret;
+
+	/* 32 and 33 are libc's own. */
+	if (sig < 1 || sig > NSIG_KERNEL || sig == 32 || sig == 33 ||
+	    (new && (sig == SIGKILL || sig == SIGSTOP))) {
+		errno = EINVAL;
+		return -1;
+	}
+	ret = change(sig, new, &previous);
+	if (ret) {
+		errno = (int)-ret;
+		return -1;
+	}
+	if (old)
+		report(&previous, old);
+	return 0;
+}
+
+CLIENT_EXPORT int sigaction(int sig, const struct sigaction *new, struct sigaction *old)
+{
+	return do_sigaction(sig, new, old);
+}
+
+static __sighandler_t set_signal(int sig, __sighandler_t handler, int flags)
+{
+	struct sigaction new = { .sa_handler = handler, .sa_flags = flags }, old;
+
+	if (!(flags & (int)SA_NODEFER) && sig >= 1 && sig <= NSIG_KERNEL)
+		sigaddset(&new.sa_mask, sig);
+	return do_sigaction(sig, &new, &old) ? SIG_ERR : old.sa_handler;
+}
+
+CLIENT_EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
+{
+	return set_signal(sig, handler, SA_RESTART);
+}
+
+CLIENT_EXPORT __sighandler_t bsd_signal(int sig, __sighandler_t handler);
+CLIENT_EXPORT __sighandler_t bsd_signal(int sig, __sighandler_t handler)
+{
+	return set_signal(sig, handler, SA_RESTART);
+}
+
+CLIENT_EXPORT __sighandler_t sysv_signal(int sig, __sighandler_t handler)
+{
+	return set_signal(sig, handler, (int)SA_RESETHAND | SA_NODEFER);
+}
+
+CLIENT_EXPORT __sighandler_t __sysv_signal(int sig, __sighandler_t handler);
+CLIENT_EXPORT __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
+{
+	return sysv_signal(sig, handler);
+}
+
+/* --- masks -------------------------------------------------------------------------- */
+
+static void note_blocked(int how, uint64_t set)
+{
+	set &= sync_mask();
+	if (how == SIG_BLOCK)
+		blocked |= set;
+	else if (how == SIG_UNBLOCK)
+		blocked &= ~set;
+	else
+		blocked = set;
+}
+
+/* Returns 0 or an errno. */
+static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	const uint64_t was_blocked = blocked;
+	uint64_t mask = 0, previous;
+	long ret;
+
+	if (set)
+		memcpy(&mask, set, sizeof(mask));
+	mask &= ~sync_mask();
+	/* Those are libc's own, for cancellation and setuid(). */
+	mask &= ~(bit(32) | bit(33));
+	ret = sys_call(SYS_rt_sigprocmask, how, set ? (long)&mask : 0, (long)&previous,
+		       sizeof(mask));
+	if (ret)
+		return (int)-ret;
+	if (set) {
+		memcpy(&mask, set, sizeof(mask));
+		note_blocked(how, mask);
+	}
+	if (old) {
+		previous |= was_blocked;
+		memset(old, 0, sizeof(*old));
+		memcpy(old, &previous, sizeof(previous));
+	}
+	return 0;
+}
+
+CLIENT_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	const int error = do_sigmask(how, set, old);
+
+	if (!error)
+		return 0;
+	errno = error;
+	return -1;
+}
+
+CLIENT_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	return do_sigmask(how, set, old);
+}
+
+/* --- alternate stacks ------------------------------------------------------------------ */
+
+#define USER_MINSIGSTKSZ 2048
+
+static bool is_on(const stack_t *stack)
+{
+	const uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+
+	return !(stack->ss_flags & SS_DISABLE) && stack->ss_size &&
+	       sp - (uintptr_t)stack->ss_sp < stack->ss_size;
+}
+
+static int alt_stack_error(const struct client_thread *thread, const stack_t *new)
+{
+	if (is_on(&thread->user_stack))
+		return EPERM;
+	if (new->ss_flags & ~(SS_DISABLE | SS_ONSTACK | (int)(1u << 31)))
+		return EINVAL;
+	if (!(new->ss_flags & SS_DISABLE) && new->ss_size < USER_MINSIGSTKSZ)
+		return ENOMEM;
+	return 0;
+}
+
+CLIENT_EXPORT int sigaltstack(const stack_t *new, stack_t *old)
+{
+	struct client_thread *thread = client_thread_self();
+	stack_t previous;
+	int error;
+
+	if (!thread) {
+		errno = ENOMEM;
+		return -1;
+	}
+	previous = thread->user_stack;
+	if (is_on(&previous))
+		previous.ss_flags |= SS_ONSTACK;
+	if (new) {
+		error = alt_stack_error(thread, new);
+		if (error) {
+			errno = error;
+			return -1;
+		}
+		thread->user_stack = *new;
+		thread->user_stack.ss_flags &= SS_DISABLE;
+	}
+	if (old)
+		*old = previous;
+	return 0;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What runs inside the user's program.  It plays the processor for ENCLU and
+ * the kernel's entry points for the device files; everything that is not this
+ * process's own business it asks the server.
+ *
+ * Three rules hold in every file here:
+ *  - what a signal handler can reach takes no libc lock and allocates nothing
+ *    from libc; such functions are marked CLIENT_SIGSAFE;
+ *  - client_lock() is taken with all signals blocked, or in a handler (which
+ *    runs with all signals blocked), or with thread->critical set;
+ *  - nothing uses vector registers: they are the program's, or the enclave's.
+ */
+#ifndef SWSGX_CLIENT_H
+#define SWSGX_CLIENT_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+#include <swsgx/isa.h>
+
+#include "../server/proto.h"
+
+#define CLIENT_SIGSAFE
+#define CLIENT_EXPORT __attribute__((visibility("default")))
+
+/* xstate.c, used by encl.c */
+CLIENT_SIGSAFE const struct isa_xsave_component *client_xsave_components(void);
+CLIENT_SIGSAFE uint64_t client_xcr0(void);
+void client_xstate_probe(void);
+
+/* --- lock.c: the one lock of this process's tables --------------------------- */
+
+/** client_lock() - block all signals and take the lock. @saved: for unlock. */
+void client_lock(uint64_t *saved);
+void client_unlock(const uint64_t *saved);
+
+/* For handlers and critical sections, which signals cannot interrupt. */
+CLIENT_SIGSAFE void client_lock_blocked(void);
+CLIENT_SIGSAFE void client_unlock_blocked(void);
+
+/* --- encl.c: enclaves mapped into this process -------------------------------- */
+
+struct client_encl {
+	struct client_encl *next;
+	uint64_t inode;		/* of the device's socket: its identity */
+	int sock;		/* our own reference, while anything is mapped */
+	unsigned int nr_vmas;	/* intervals of the table below that are ours */
+	unsigned int nr_users;	/* calls that hold it */
+	/* From here: zero until the enclave is created. */
+	uint64_t base, size;
+	int pages_fd;
+	uint8_t *pages;		/* the whole ELRANGE, for SSA and TCS */
+	struct proto_shared *shared;
+	const uint16_t *mirror;
+	size_t shared_size;
+};
+
+/* One mapping the program made of an enclave's descriptor. */
+struct client_vma {
+	uint64_t start, end;
+	int prot;		/* what the program asked for */
+	struct client_encl *encl;
+};
+
+/**
+ * client_encl_get() - the enclave behind descriptor @fd of the program.
+ * Attaches to it when this process does not know it, and again when it was
+ * created meanwhile.  Call without the lock.
+ * Return: 0, @out to be given back with client_encl_put(); -errno.
+ */
+int client_encl_get(int fd, struct client_encl **out);
+
+/** client_encl_known() - the same if anything of it is mapped here, else NULL. */
+struct client_encl *client_encl_known(int fd);
+
+/** client_encl_put() - NULL only forgets enclaves nothing is mapped of any more. */
+void client_encl_put(struct client_encl *encl);
+
+/** client_owns_fd() - is @fd one of ours, not the program's? */
+bool client_owns_fd(int fd);
+
+/** client_vma_find() - the interval that holds @addr.  Lock held. */
+CLIENT_SIGSAFE const struct client_vma *client_vma_find(uint64_t addr);
+
+/** client_vma_next() - the first interval that ends after @addr.  Lock held. */
+CLIENT_SIGSAFE const struct client_vma *client_vma_next(uint64_t addr);
+
+/** client_vma_set() - [start, end) is a mapping of @encl now.  Lock held.  0 or -ENOMEM. */
+int client_vma_set(uint64_t start, uint64_t end, int prot, struct client_encl *encl);
+
+/** client_vma_clear() - nothing of an enclave is mapped in [start, end) now.  Lock held. */
+void client_vma_clear(uint64_t start, uint64_t end);
+
+/**
+ * client_encl_apply() - give the pages of [start, end) the rights they have:
+ * what the program asked for, and what their EPCM entries allow.  Lock held.
+ */
+CLIENT_SIGSAFE void client_encl_apply(const struct client_vma *vma, uint64_t start,
+				      uint64_t end);
+
+/** client_encl_map() - make [start, end) show @encl's pages (no rights yet).  0 or -errno. */
+int client_encl_map(struct client_encl *encl, uint64_t start, uint64_t end);
+
+/** client_encl_created() - @encl has memory now: show it in mappings made before. */
+void client_encl_created(struct client_encl *encl);
+
+/** client_encl_pages_changed() - @encl got or lost pages in [start, end): apply again. */
+void client_encl_pages_changed(struct client_encl *encl, uint64_t start, uint64_t end);
+
+/** client_encl_mirror() - the mirror's entry of the page at @addr, inside ELRANGE. */
+CLIENT_SIGSAFE uint16_t client_encl_mirror(const struct client_encl *encl, uint64_t addr);
+
+/** client_encl_at() - the created enclave whose ELRANGE holds @addr.  Lock held. */
+CLIENT_SIGSAFE struct client_encl *client_encl_at(uint64_t addr);
+
+/** client_encl_view() - what entry needs of @encl. */
+CLIENT_SIGSAFE struct isa_encl_view client_encl_view(struct client_encl *encl);
+
+/* --- server.c: talking to the server ------------------------------------------- */
+
+/** client_server_init() - @name: the server's, from PROTO_ENV. */
+void client_server_init(const char *name);
+
+/** client_is_active() - false when no server was named: then we only pass on. */
+CLIENT_SIGSAFE bool client_is_active(void);
+
+/** client_connect() - open device PROTO_ENCLAVE or PROTO_PROVISION.  fd or -errno. */
+int client_connect(const char *device, bool cloexec);
+
+/** client_device_of() - which device @fd is: PROTO_ENCLAVE, PROTO_PROVISION or NULL. */
+CLIENT_SIGSAFE const char *client_device_of(int fd);
+
+/**
+ * client_call() - one call on @sock.
+ * @done: the last frame.  @fds: two descriptors when ATTACH sent them, else -1.
+ * Return: 0; -ENODEV the server is gone.
+ */
+CLIENT_SIGSAFE int client_call(int sock, const struct proto_request *req,
+			       struct proto_frame *done, int fds[2]);
+
+/* --- thread.c ------------------------------------------------------------------- */
+
+/* enter.S knows the offsets of the members up to entry. */
+struct client_thread {
+	/*
+	 * The entry path is between its first check and its jump: signals wait
+	 * until it is through (see signal.c).
+	 */
+	bool critical;		/* 0 */
+	bool deferred;		/* 1: some do wait */
+	uint64_t deferred_mask;	/* 8: the signal mask to restore then */
+	struct isa_regs entry;	/* 16: what the enclave starts with */
+	struct isa_thread isa;
+	struct client_encl *encl; /* the one isa is, or was last, inside */
+	stack_t user_stack;	/* the program's sigaltstack */
+};
+
+/** client_thread_self() - this thread's record, made on first use; NULL without memory. */
+CLIENT_SIGSAFE struct client_thread *client_thread_self(void);
+
+/** client_thread_peek() - this thread's record, NULL when it has none. */
+CLIENT_SIGSAFE struct client_thread *client_thread_peek(void);
+
+/**
+ * client_thread_of() - the record of an interrupted thread.
+ * Safe with the enclave's FS: looks only at the alternate stack the kernel noted.
+ */
+CLIENT_SIGSAFE struct client_thread *client_thread_of(const ucontext_t *uc);
+
+/** client_thread_stack() - the alternate stack of @thread, as sigaltstack(2) wants it. */
+CLIENT_SIGSAFE stack_t client_thread_stack(const struct client_thread *thread);
+
+/** client_threads_init() - once, before any other of these. */
+void client_threads_init(void);
+
+/** client_set_bases() - load FS and GS base. */
+CLIENT_SIGSAFE void client_set_bases(uint64_t fsbase, uint64_t gsbase);
+
+/** client_has_fsgsbase() - can the bases be changed without a system call? */
+CLIENT_SIGSAFE bool client_has_fsgsbase(void);
+CLIENT_SIGSAFE void client_get_bases(uint64_t *fsbase, uint64_t *gsbase);
+
+/* --- enter.S, enclu.c, signal.c, deliver.c -------------------------------------- */
+
+/** The function our vDSO exports as __vdso_sgx_enter_enclave. */
+void client_vdso_enter_enclave(void);
+
+/* Labels in it. */
+extern const char client_vdso_aep[];		/* its ENCLU: entry and AEP */
+extern const char client_vdso_exception[];	/* where its exceptions resume */
+extern const char client_enter_begin[], client_enter_end[]; /* after commit */
+
+/**
+ * client_enclu_outside() - execute the ENCLU leaf in EAX on @r, of a thread
+ * outside any enclave.
+ * @xsave: set to extended state the processor must load, or NULL.
+ */
+CLIENT_SIGSAFE struct isa_outcome client_enclu_outside(struct client_thread *thread,
+						       struct isa_regs *r,
+						       const uint8_t **xsave);
+
+/** client_enclu_inside() - the same for a thread inside. */
+CLIENT_SIGSAFE struct isa_outcome client_enclu_inside(struct client_thread *thread,
+						      struct isa_regs *r);
+
+/* XSAVE areas of signal frames. */
+CLIENT_SIGSAFE const uint8_t *client_xstate_of(const ucontext_t *uc);
+CLIENT_SIGSAFE size_t client_xstate_size(const ucontext_t *uc);
+CLIENT_SIGSAFE void client_xstate_init(const ucontext_t *uc, uint64_t xfrm, int vector);
+CLIENT_SIGSAFE void client_xstate_load(const ucontext_t *uc, const uint8_t *image,
+				       uint64_t xfrm);
+
+/** client_signal() - the handler the kernel knows, for every signal. */
+void client_signal(int sig, siginfo_t *info, void *ucontext);
+
+/** client_signals_init() - take over the signals of processor exceptions. */
+void client_signals_init(void);
+
+/** client_signals_handled() - how many handlers of the program this thread ran so far. */
+CLIENT_SIGSAFE unsigned int client_signals_handled(void);
+
+/** client_deliver() - run the program's handler for @sig; may not return. */
+CLIENT_SIGSAFE void client_deliver(struct client_thread *thread, int sig, siginfo_t *info,
+				   ucontext_t *uc);
+
+/** client_is_sync() - signals of processor exceptions: never blocked in the kernel. */
+CLIENT_SIGSAFE bool client_is_sync(int sig);
+
+/** client_is_blocked() - does the program believe it blocked exception signal @sig? */
+CLIENT_SIGSAFE bool client_is_blocked(int sig);
+
+/* The program's view of its signal actions; lock held. */
+struct client_action {
+	void *handler;		/* SIG_DFL, SIG_IGN or a function */
+	int flags;
+	uint64_t mask;
+};
+/* As of a signal that is being delivered: a one-shot action is used up by it. */
+CLIENT_SIGSAFE struct client_action client_action_take(int sig);
+
+/** client_kill_by() - let the kernel's default action for @sig end this process. */
+CLIENT_SIGSAFE void client_kill_by(int sig, ucontext_t *uc);
+
+/* --- vdso.c ---------------------------------------------------------------------- */
+
+/**
+ * client_vdso_init() - give the program a vDSO that has the SGX entry function.
+ * @envp: the environment as the kernel laid it out, the auxiliary vector behind.
+ */
+void client_vdso_init(char **envp);
+
+#endif /* SWSGX_CLIENT_H */

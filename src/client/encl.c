@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Enclaves this process has mapped: the memory files the server shares, and the
+ * rights of their pages.
+ *
+ * An enclave lives while its device is open or mapped, as in the kernel, where
+ * a mapping holds the file.  Here a duplicate of the socket stands for that.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "client.h"
+#include "sys.h"
+
+/* Our descriptors stay out of the way of programs that count theirs. */
+#define FD_BASE 700
+
+static struct client_encl *encls;	/* guarded by the lock */
+
+static uint64_t inode_of(int fd)
+{
+	struct stat st;
+
+	return sys_call(SYS_fstat, fd, (long)&st, 0, 0) < 0 ? 0 : st.st_ino;
+}
+
+static struct client_encl *find(uint64_t inode)
+{
+	struct client_encl *encl = encls;
+
+	while (encl && encl->inode != inode)
+		encl = encl->next;
+	return encl;
+}
+
+struct client_encl *client_encl_at(uint64_t addr)
+{
+	struct client_encl *encl = encls;
+
+	while (encl && addr - encl->base >= encl->size)
+		encl = encl->next;
+	return encl;
+}
+
+/* Out of the program's way, if there is room. */
+static int move_up(int fd)
+{
+	const long up = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_BASE, 0);
+
+	if (up < 0)
+		return fd;
+	sys_close(fd);
+	return (int)up;
+}
+
+static void *map_whole(int fd, size_t size, int prot)
+{
+	void *p = sys_mmap(NULL, size, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	return sys_is_error(p) ? NULL : p;
+}
+
+static void take_memory(struct client_encl *encl, const struct proto_frame *frame,
+			const int fds[2])
+{
+	const size_t shared_size =
+		PROTO_MIRROR_OFFSET + frame->encl_size / SGX_PAGE_SIZE * sizeof(uint16_t);
+	void *pages = map_whole(fds[0], frame->encl_size, PROT_READ | PROT_WRITE);
+	void *shared = map_whole(fds[1], shared_size, PROT_READ | PROT_WRITE);
+
+	sys_close(fds[1]);
+	if (!pages || !shared) {
+		if (pages)
+			sys_munmap(pages, frame->encl_size);
+		if (shared)
+			sys_munmap(shared, shared_size);
+		sys_close(fds[0]);
+		return;
+	}
+	encl->pages_fd = move_up(fds[0]);
+	encl->pages = pages;
+	encl->shared = shared;
+	encl->shared_size = shared_size;
+	encl->mirror = (const uint16_t *)((uint8_t *)shared + PROTO_MIRROR_OFFSET);
+	encl->base = frame->base;
+	encl->size = frame->encl_size;
+}
+
+/* Ask the server for the enclave's memory; it has none before CREATE. */
+static int attach(struct client_encl *encl)
+{
+	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_ATTACH };
+	struct proto_frame done;
+	uint64_t saved;
+	int fds[2];
+	int ret = client_call(encl->sock, &req, &done, fds);
+
+	if (ret || fds[0] < 0)
+		return ret;
+	client_lock(&saved);
+	if (encl->size) {
+		sys_close(fds[0]);
+		sys_close(fds[1]);
+	} else {
+		take_memory(encl, &done, fds);
+		if (!encl->size)
+			ret = -ENOMEM;
+	}
+	client_unlock(&saved);
+	return ret;
+}
+
+static struct client_encl *create(int fd, uint64_t inode)
+{
+	struct client_encl *encl = sys_mmap(NULL, sizeof(*encl), PROT_READ | PROT_WRITE,
+					    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long sock;
+
+	if (sys_is_error(encl))
+		return NULL;
+	sock = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_BASE, 0);
+	if (sock == -EINVAL)
+		sock = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0);
+	if (sock < 0) {
+		sys_munmap(encl, sizeof(*encl));
+		return NULL;
+	}
+	encl->inode = inode;
+	encl->sock = (int)sock;
+	encl->pages_fd = -1;
+	encl->next = encls;
+	encls = encl;
+	return encl;
+}
+
+static void destroy(struct client_encl *encl)
+{
+	struct client_encl **p = &encls;
+
+	while (*p != encl)
+		p = &(*p)->next;
+	*p = encl->next;
+	if (encl->size) {
+		sys_munmap(encl->pages, encl->size);
+		sys_munmap(encl->shared, encl->shared_size);
+		sys_close(encl->pages_fd);
+	}
+	sys_close(encl->sock);
+	sys_munmap(encl, sizeof(*encl));
+}
+
+int client_encl_get(int fd, struct client_encl **out)
+{
+	const uint64_t inode = inode_of(fd);
+	struct client_encl *encl;
+	uint64_t saved;
+	int ret;
+
+	client_lock(&saved);
+	encl = find(inode);
+	if (!encl)
+		encl = create(fd, inode);
+	if (encl)
+		encl->nr_users++;
+	client_unlock(&saved);
+	if (!encl)
+		return -ENOMEM;
+	ret = encl->size ? 0 : attach(encl);
+	if (ret) {
+		client_encl_put(encl);
+		return ret;
+	}
+	*out = encl;
+	return 0;
+}
+
+struct client_encl *client_encl_known(int fd)
+{
+	const uint64_t inode = inode_of(fd);
+	struct client_encl *encl;
+	uint64_t saved;
+
+	client_lock(&saved);
+	encl = find(inode);
+	if (encl)
+		encl->nr_users++;
+	client_unlock(&saved);
+	return encl;
+}
+
+bool client_owns_fd(int fd)
+{
+	struct client_encl *encl;
+	uint64_t saved;
+
+	client_lock(&saved);
+	encl = encls;
+	while (encl && encl->sock != fd && encl->pages_fd != fd)
+		encl = encl->next;
+	client_unlock(&saved);
+	return encl;
+}
+
+/* Also forgets enclaves whose last mapping went away meanwhile. */
+void client_encl_put(struct client_encl *encl)
+{
+	struct client_encl *next;
+	uint64_t saved;
+
+	client_lock(&saved);
+	if (encl)
+		encl->nr_users--;
+	for (encl = encls; encl; encl = next) {
+		next = encl->next;
+		if (!encl->nr_users && !encl->nr_vmas)
+			destroy(encl);
+	}
+	client_unlock(&saved);
+}
+
+/* --- rights -------------------------------------------------------------------- */
+
+uint16_t client_encl_mirror(const struct client_encl *encl, uint64_t addr)
+{
+	const uint64_t i = (addr - encl->base) / SGX_PAGE_SIZE;
+
+	/* Beyond the bounds a look would make the sparse file less sparse. */
+	if (i < atomic_load(&encl->shared->first) || i >= atomic_load(&encl->shared->end))
+		return 0;
+	return __atomic_load_n(&encl->mirror[i], __ATOMIC_ACQUIRE);
+}
+
+static int epcm_prot(uint16_t entry)
+{
+	const unsigned int state = MIRROR_VALID | MIRROR_PENDING | MIRROR_MODIFIED |
+				   MIRROR_BLOCKED;
+
+	if ((entry & state) != MIRROR_VALID || entry >> MIRROR_PT_SHIFT != PT_REG)
+		return PROT_NONE;
+	return (entry & SECINFO_R ? PROT_READ : 0) | (entry & SECINFO_W ? PROT_WRITE : 0) |
+	       (entry & SECINFO_X ? PROT_EXEC : 0);
+}
+
+static int effective_prot(const struct client_vma *vma, uint64_t addr)
+{
+	return vma->prot & epcm_prot(client_encl_mirror(vma->encl, addr));
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Run by run: one mapping a page would meet the kernel's limit soon. */
+void client_encl_apply(const struct client_vma *vma, uint64_t start, uint64_t end)
+{
+	const struct client_encl *encl = vma->encl;
+	uint64_t lo, hi, run;
+
+	start = max_u64(start, vma->start);
+	end = min_u64(end, vma->end);
+	if (start >= end)
+		return;
+	if (!encl->size) {
+		sys_mprotect((void *)(uintptr_t)start, end - start, PROT_NONE);
+		return;
+	}
+	/* Pages exist only between these two. */
+	lo = encl->base + atomic_load(&encl->shared->first) * SGX_PAGE_SIZE;
+	hi = encl->base + atomic_load(&encl->shared->end) * SGX_PAGE_SIZE;
+	if (lo >= hi || hi <= start || lo >= end) {
+		sys_mprotect((void *)(uintptr_t)start, end - start, PROT_NONE);
+		return;
+	}
+	lo = max_u64(lo, start);
+	hi = min_u64(hi, end);
+	if (start < lo)
+		sys_mprotect((void *)(uintptr_t)start, lo - start, PROT_NONE);
+	for (; lo < hi; lo = run) {
+		const int prot = effective_prot(vma, lo);
+
+		run = lo + SGX_PAGE_SIZE;
+		while (run < hi && effective_prot(vma, run) == prot)
+			run += SGX_PAGE_SIZE;
+		sys_mprotect((void *)(uintptr_t)lo, run - lo, prot);
+	}
+	if (hi < end)
+		sys_mprotect((void *)(uintptr_t)hi, end - hi, PROT_NONE);
+}
+
+int client_encl_map(struct client_encl *encl, uint64_t start, uint64_t end)
+{
+	const uint64_t lo = max_u64(start, encl->base);
+	const uint64_t hi = min_u64(end, encl->base + encl->size);
+	void *p = sys_mmap((void *)(uintptr_t)start, end - start, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	/* Before CREATE there is only the range. */
+	if (!sys_is_error(p) && lo < hi)
+		p = sys_mmap((void *)(uintptr_t)lo, hi - lo, PROT_NONE,
+			     MAP_SHARED | MAP_NORESERVE | MAP_FIXED, encl->pages_fd,
+			     lo - encl->base);
+	return sys_is_error(p) ? (int)(intptr_t)p : 0;
+}
+
+void client_encl_created(struct client_encl *encl)
+{
+	const struct client_vma *vma;
+	uint64_t saved;
+
+	if (!encl->size && attach(encl))
+		return;
+	client_lock(&saved);
+	for (vma = client_vma_next(0); vma; vma = client_vma_next(vma->end))
+		if (vma->encl == encl && encl->size) {
+			client_encl_map(encl, vma->start, vma->end);
+			client_encl_apply(vma, vma->start, vma->end);
+		}
+	client_unlock(&saved);
+}
+
+void client_encl_pages_changed(struct client_encl *encl, uint64_t start, uint64_t end)
+{
+	const struct client_vma *vma;
+	uint64_t saved;
+
+	client_lock(&saved);
+	for (vma = client_vma_next(start); vma && vma->start < end;
+	     vma = client_vma_next(vma->end))
+		if (vma->encl == encl)
+			client_encl_apply(vma, start, end);
+	client_unlock(&saved);
+}
+
+/* --- the view entry works on ------------------------------------------------------ */
+
+static bool view_page(void *ctx, uint64_t la, bool write, struct isa_epcm_info *info,
+		      void **page, struct isa_outcome *fault)
+{
+	const struct client_encl *encl = ctx;
+	const struct client_vma *vma;
+	const uint16_t entry = client_encl_mirror(encl, la);
+	bool allowed;
+
+	client_lock_blocked();
+	vma = client_vma_find(la);
+	allowed = vma && vma->encl == encl &&
+		  (vma->prot & (write ? PROT_WRITE : PROT_READ | PROT_WRITE | PROT_EXEC));
+	client_unlock_blocked();
+	if (!allowed || !(entry & MIRROR_VALID)) {
+		*fault = (struct isa_outcome){
+			.kind = ISA_FAULT,
+			.vector = X86_PF,
+			.error_code = PFEC_U | (write ? PFEC_W : 0) | (vma ? PFEC_P : 0),
+			.address = la,
+		};
+		if (!(entry & MIRROR_VALID))
+			fault->error_code &= ~PFEC_P;
+		return false;
+	}
+	*info = (struct isa_epcm_info){
+		.valid = true,
+		.pt = (uint8_t)(entry >> MIRROR_PT_SHIFT),
+		.rwx = entry & MIRROR_RWX,
+		.blocked = entry & MIRROR_BLOCKED,
+		.pending = entry & MIRROR_PENDING,
+		.modified = entry & MIRROR_MODIFIED,
+		.enclaveaddress = la,
+	};
+	*page = encl->pages + (la - encl->base);
+	return true;
+}
+
+struct isa_encl_view client_encl_view(struct client_encl *encl)
+{
+	return (struct isa_encl_view){
+		.blk = &encl->shared->blk,
+		.page = view_page,
+		.ctx = encl,
+		.xcr0 = client_xcr0(),
+		.xsave_component = client_xsave_components(),
+	};
+}

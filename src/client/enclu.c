@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ENCLU.  Entry and exit are executed here, on the state the server shares;
+ * leaves that need the machine's keys are asked of the server.
+ *
+ * Source: SDM, ENCLU, for which leaf is legal where.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "client.h"
+#include "sys.h"
+
+#define RFLAGS_ARITHMETIC 0x8d5u	/* CF PF AF ZF SF OF */
+#define RFLAGS_CF 0x1u
+#define RFLAGS_ZF 0x40u
+#define ENCLU_LENGTH 3
+
+static struct isa_outcome gp(void)
+{
+	return (struct isa_outcome){ .kind = ISA_FAULT, .vector = X86_GP };
+}
+
+static struct isa_outcome pf(uint64_t address, uint32_t error_code)
+{
+	return (struct isa_outcome){
+		.kind = ISA_FAULT,
+		.vector = X86_PF,
+		.error_code = error_code,
+		.address = address,
+	};
+}
+
+/* The TCS operand is not in any enclave of this process. */
+static struct isa_outcome not_epc(uint64_t la)
+{
+	unsigned char resident;
+
+	if (la % SGX_PAGE_SIZE)
+		return gp();
+	if (sys_call(SYS_mincore, (long)la, SGX_PAGE_SIZE, (long)&resident, 0) < 0)
+		return pf(la, PFEC_U);
+	return pf(la, PFEC_U | PFEC_P | PFEC_SGX);
+}
+
+static struct client_encl *encl_of(struct client_thread *thread, uint64_t tcs)
+{
+	struct client_encl *encl;
+
+	client_lock_blocked();
+	encl = client_encl_at(tcs);
+	client_unlock_blocked();
+	thread->encl = encl;
+	return encl;
+}
+
+struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa_regs *r,
+					const uint8_t **xsave)
+{
+	const uint32_t leaf = (uint32_t)r->gpr[ISA_RAX];
+	const uint64_t tcs = r->gpr[ISA_RBX];
+	struct isa_encl_view view;
+	struct client_encl *encl;
+
+	*xsave = NULL;
+	if (leaf != ISA_ENCLU_EENTER && leaf != ISA_ENCLU_ERESUME)
+		return gp();
+	encl = encl_of(thread, tcs);
+	if (!encl)
+		return not_epc(tcs);
+	view = client_encl_view(encl);
+	return leaf == ISA_ENCLU_EENTER ? isa_eenter(&thread->isa, &view, r)
+					: isa_eresume(&thread->isa, &view, r, xsave);
+}
+
+/* --- inside ------------------------------------------------------------------- */
+
+/* Page tables come before EPCM rules, and only we know what the program mapped. */
+static bool is_mapped(uint64_t la, int prot)
+{
+	const struct client_vma *vma;
+	bool mapped;
+
+	client_lock_blocked();
+	vma = client_vma_find(la);
+	mapped = vma && (vma->prot & prot) == prot;
+	client_unlock_blocked();
+	return mapped;
+}
+
+static struct isa_outcome ask_server(struct client_thread *thread, uint32_t leaf,
+				     const struct isa_regs *r)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC,
+		.op = PROTO_OP_ENCLU,
+		.a = leaf,
+		.b = r->gpr[ISA_RBX],
+		.c = r->gpr[ISA_RCX],
+		.d = r->gpr[ISA_RDX],
+	};
+	struct proto_frame done;
+
+	/* The machine is gone, and the enclave with it: as after a power event. */
+	if (client_call(thread->encl->sock, &req, &done, NULL))
+		return pf(req.b, PFEC_U | PFEC_P | PFEC_SGX);
+	return done.outcome;
+}
+
+static bool in_encl(uint64_t la)
+{
+	bool found;
+
+	client_lock_blocked();
+	found = client_encl_at(la);
+	client_unlock_blocked();
+	return found;
+}
+
+static struct isa_outcome check_operands(uint32_t leaf, const struct isa_regs *r)
+{
+	const uint64_t rbx = r->gpr[ISA_RBX], rcx = r->gpr[ISA_RCX], rdx = r->gpr[ISA_RDX];
+	const struct isa_outcome done = { .kind = ISA_DONE };
+
+	/* Outside every mapping the leaf's own checks answer. */
+	if (!in_encl(rbx) || !in_encl(rcx))
+		return done;
+	if (!is_mapped(rbx, PROT_READ))
+		return pf(rbx, PFEC_U);
+	if (leaf == ISA_ENCLU_EGETKEY)
+		return is_mapped(rcx, PROT_WRITE) ? done : pf(rcx, PFEC_U | PFEC_W);
+	if (!is_mapped(rcx, PROT_READ))
+		return pf(rcx, PFEC_U);
+	return !in_encl(rdx) || is_mapped(rdx, PROT_WRITE) ? done
+								  : pf(rdx, PFEC_U | PFEC_W);
+}
+
+/* What a leaf that retired leaves in RAX, RFLAGS and RIP. */
+static void retire(uint32_t leaf, struct isa_outcome out, struct isa_regs *r)
+{
+	r->rip += ENCLU_LENGTH;
+	if (leaf != ISA_ENCLU_EGETKEY)
+		return;
+	r->gpr[ISA_RAX] = out.kind == ISA_DONE ? 0 : out.code;
+	r->rflags &= ~(uint64_t)RFLAGS_ARITHMETIC;
+	r->rflags |= out.kind == ISA_ERROR ? RFLAGS_ZF : out.kind == ISA_INFO ? RFLAGS_CF : 0;
+}
+
+struct isa_outcome client_enclu_inside(struct client_thread *thread, struct isa_regs *r)
+{
+	const uint32_t leaf = (uint32_t)r->gpr[ISA_RAX];
+	struct isa_outcome out;
+
+	if (leaf == ISA_ENCLU_EEXIT)
+		return isa_eexit(&thread->isa, r);
+	if (leaf != ISA_ENCLU_EREPORT && leaf != ISA_ENCLU_EGETKEY)
+		return gp();
+	out = check_operands(leaf, r);
+	if (isa_is_done(out))
+		out = ask_server(thread, leaf, r);
+	if (out.kind != ISA_FAULT)
+		retire(leaf, out, r);
+	return out;
+}
+
+/* --- entry without a trap --------------------------------------------------------- */
+
+/* RAX and RDX of client_enter_fast(), as enter.S expects them. */
+struct enter_result {
+	uint64_t status;	/* 0, or vector | error code << 16, or -1 */
+	uint64_t value;		/* the thread, or the faulting address */
+};
+
+struct enter_result client_enter_fast(struct isa_regs *r);
+
+static void let_signals_in(struct client_thread *thread)
+{
+	thread->critical = false;
+	if (!thread->deferred)
+		return;
+	thread->deferred = false;
+	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&thread->deferred_mask, 0,
+		 sizeof(thread->deferred_mask));
+}
+
+struct enter_result client_enter_fast(struct isa_regs *r)
+{
+	struct client_thread *thread = client_thread_self();
+	struct isa_outcome out;
+	const uint8_t *xsave;
+
+	if (!thread || !client_has_fsgsbase())
+		return (struct enter_result){ .status = UINT64_MAX };
+	client_get_bases(&r->fsbase, &r->gsbase);
+	thread->critical = true;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	out = client_enclu_outside(thread, r, &xsave);
+	if (isa_is_done(out)) {
+		thread->entry = *r;
+		return (struct enter_result){ .value = (uintptr_t)thread };
+	}
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	let_signals_in(thread);
+	return (struct enter_result){
+		.status = out.vector | (uint64_t)out.error_code << 16,
+		.value = out.vector == X86_PF ? out.address & SGX_PAGE_MASK : 0,
+	};
+}

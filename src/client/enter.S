@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The function our vDSO exports as __vdso_sgx_enter_enclave: the contract of
+ * Linux's <asm/sgx.h>.
+ *
+ * One ENCLU instruction serves as AEP and executes ERESUME, by trapping; EENTER
+ * is carried out here without a trap.  Between client_enter_begin and
+ * client_enter_end the thread is inside the enclave for the architecture, but
+ * its registers are still ours: a signal there counts as one at the enclave's
+ * first instruction (see signal.c).
+ */
+#define EENTER 2
+#define ERESUME 3
+#define EEXIT 4
+#define EINVAL 22
+#define SYS_RT_SIGPROCMASK 14
+#define SIG_SETMASK 2
+
+/* struct sgx_enclave_run */
+#define RUN_TCS 0
+#define RUN_FUNCTION 8
+#define RUN_VECTOR 12
+#define RUN_ERROR_CODE 14
+#define RUN_ADDR 16
+#define RUN_USER_HANDLER 24
+#define RUN_RESERVED 40
+#define RUN_SIZE 256
+
+/* struct isa_regs */
+#define REGS_RAX 0
+#define REGS_RCX 8
+#define REGS_RDX 16
+#define REGS_RBX 24
+#define REGS_RSP 32
+#define REGS_RBP 40
+#define REGS_RSI 48
+#define REGS_RDI 56
+#define REGS_R8 64
+#define REGS_R9 72
+#define REGS_R10 80
+#define REGS_R11 88
+#define REGS_R12 96
+#define REGS_R13 104
+#define REGS_R14 112
+#define REGS_R15 120
+#define REGS_RIP 128
+#define REGS_RFLAGS 136
+#define REGS_FSBASE 144
+#define REGS_GSBASE 152
+#define REGS_SIZE 160
+
+/* struct client_thread */
+#define THREAD_CRITICAL 0
+#define THREAD_DEFERRED 1
+#define THREAD_DEFERRED_MASK 8
+#define THREAD_ENTRY 16
+
+	.text
+	.globl	client_vdso_enter_enclave
+	.hidden	client_vdso_enter_enclave
+	.globl	client_vdso_aep, client_vdso_exception
+	.hidden	client_vdso_aep, client_vdso_exception
+	.globl	client_enter_begin, client_enter_end
+	.hidden	client_enter_begin, client_enter_end
+	.type	client_vdso_enter_enclave, @function
+client_vdso_enter_enclave:
+	.cfi_startproc
+	pushq	%rbp
+	.cfi_def_cfa_offset 16
+	.cfi_offset %rbp, -16
+	movq	%rsp, %rbp
+	.cfi_def_cfa_register %rbp
+	pushq	%rbx
+	.cfi_offset %rbx, -24
+	movl	%ecx, %eax
+
+.Lfunction:
+	leal	-EENTER(%rax), %ecx
+	cmpl	$(ERESUME - EENTER), %ecx
+	ja	.Linvalid
+	movq	16(%rbp), %rcx			/* struct sgx_enclave_run */
+	movl	$RUN_RESERVED, %ebx
+.Lreserved:
+	cmpq	$0, (%rcx,%rbx)
+	jne	.Linvalid
+	addl	$8, %ebx
+	cmpl	$RUN_SIZE, %ebx
+	jne	.Lreserved
+
+	movq	RUN_TCS(%rcx), %rbx
+	leaq	client_vdso_aep(%rip), %rcx
+	cmpl	$EENTER, %eax
+	je	.Leenter
+
+client_vdso_aep:
+	.byte	0x0f, 0x01, 0xd7		/* enclu */
+
+	/* EEXIT comes back here. */
+	movq	16(%rbp), %rbx
+	movl	$EEXIT, RUN_FUNCTION(%rbx)
+.Lexit:
+	cmpq	$0, RUN_USER_HANDLER(%rbx)
+	jne	.Luser_handler
+	xorl	%eax, %eax
+.Lreturn:
+	leaq	-8(%rbp), %rsp
+	popq	%rbx
+	popq	%rbp
+	.cfi_remember_state
+	.cfi_def_cfa %rsp, 8
+	ret
+	.cfi_restore_state
+
+.Linvalid:
+	movl	$-EINVAL, %eax
+	jmp	.Lreturn
+
+	/* EAX leaf, DI vector, SI error code, RDX address */
+client_vdso_exception:
+	movq	16(%rbp), %rbx
+	movl	%eax, RUN_FUNCTION(%rbx)
+	movw	%di, RUN_VECTOR(%rbx)
+	movw	%si, RUN_ERROR_CODE(%rbx)
+	movq	%rdx, RUN_ADDR(%rbx)
+	jmp	.Lexit
+
+	/* handler(rdi, rsi, rdx, rsp at exit, r8, r9, run), on an aligned stack */
+.Luser_handler:
+	movq	%rsp, %rcx
+	movq	%rbx, %rax
+	movq	%rsp, %rbx			/* kept for the return */
+	andq	$-16, %rsp
+	pushq	%rax
+	pushq	%rax
+	cld
+	call	*RUN_USER_HANDLER(%rax)
+	movq	%rbx, %rsp
+	testl	%eax, %eax
+	jle	.Lreturn
+	jmp	.Lfunction
+
+.Leenter:
+	leaq	-REGS_SIZE(%rsp), %rsp
+	movq	%rax, REGS_RAX(%rsp)
+	movq	%rcx, REGS_RCX(%rsp)
+	movq	%rdx, REGS_RDX(%rsp)
+	movq	%rbx, REGS_RBX(%rsp)
+	movq	%rbp, REGS_RBP(%rsp)
+	movq	%rsi, REGS_RSI(%rsp)
+	movq	%rdi, REGS_RDI(%rsp)
+	movq	%r8, REGS_R8(%rsp)
+	movq	%r9, REGS_R9(%rsp)
+	movq	%r10, REGS_R10(%rsp)
+	movq	%r11, REGS_R11(%rsp)
+	movq	%r12, REGS_R12(%rsp)
+	movq	%r13, REGS_R13(%rsp)
+	movq	%r14, REGS_R14(%rsp)
+	movq	%r15, REGS_R15(%rsp)
+	leaq	REGS_SIZE(%rsp), %rax
+	movq	%rax, REGS_RSP(%rsp)
+	leaq	client_vdso_aep(%rip), %rax
+	movq	%rax, REGS_RIP(%rsp)
+	pushfq
+	popq	REGS_RFLAGS(%rsp)
+	movq	%rsp, %rdi
+	movq	%rsp, %rbx
+	andq	$-16, %rsp
+	cld
+	call	client_enter_fast
+client_enter_begin:
+	testq	%rax, %rax
+	jnz	.Lnot_entered
+	movb	$0, THREAD_CRITICAL(%rdx)
+	cmpb	$0, THREAD_DEFERRED(%rdx)
+	jne	.Ldeferred
+.Lload:
+	movq	(THREAD_ENTRY + REGS_FSBASE)(%rdx), %rax
+	wrfsbase %rax
+	movq	(THREAD_ENTRY + REGS_GSBASE)(%rdx), %rax
+	wrgsbase %rax
+	movq	(THREAD_ENTRY + REGS_RSP)(%rdx), %rsp
+	movq	(THREAD_ENTRY + REGS_RIP)(%rdx), %rax
+	movq	%rax, -8(%rsp)
+	movq	(THREAD_ENTRY + REGS_RAX)(%rdx), %rax
+	movq	(THREAD_ENTRY + REGS_RCX)(%rdx), %rcx
+	movq	(THREAD_ENTRY + REGS_RBX)(%rdx), %rbx
+	movq	(THREAD_ENTRY + REGS_RBP)(%rdx), %rbp
+	movq	(THREAD_ENTRY + REGS_RSI)(%rdx), %rsi
+	movq	(THREAD_ENTRY + REGS_RDI)(%rdx), %rdi
+	movq	(THREAD_ENTRY + REGS_R8)(%rdx), %r8
+	movq	(THREAD_ENTRY + REGS_R9)(%rdx), %r9
+	movq	(THREAD_ENTRY + REGS_R10)(%rdx), %r10
+	movq	(THREAD_ENTRY + REGS_R11)(%rdx), %r11
+	movq	(THREAD_ENTRY + REGS_R12)(%rdx), %r12
+	movq	(THREAD_ENTRY + REGS_R13)(%rdx), %r13
+	movq	(THREAD_ENTRY + REGS_R14)(%rdx), %r14
+	movq	(THREAD_ENTRY + REGS_R15)(%rdx), %r15
+	movq	(THREAD_ENTRY + REGS_RDX)(%rdx), %rdx
+	jmp	*-8(%rsp)
+
+	/* Let the signals in that waited: they interrupt the enclave now. */
+.Ldeferred:
+	movb	$0, THREAD_DEFERRED(%rdx)
+	movq	%rdx, %r12
+	movl	$SYS_RT_SIGPROCMASK, %eax
+	movl	$SIG_SETMASK, %edi
+	leaq	THREAD_DEFERRED_MASK(%rdx), %rsi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	syscall
+	movq	%r12, %rdx
+	jmp	.Lload
+client_enter_end:
+
+	/* A fault of EENTER, or (RAX = -1) the trap must do it. */
+.Lnot_entered:
+	movq	%rbx, %rsp
+	movq	REGS_R8(%rsp), %r8
+	movq	REGS_R9(%rsp), %r9
+	movq	REGS_R10(%rsp), %r10
+	movq	REGS_R11(%rsp), %r11
+	cmpq	$-1, %rax
+	je	.Ltrap
+	leaq	REGS_SIZE(%rsp), %rsp
+	movzbl	%al, %edi
+	shrq	$16, %rax
+	movl	%eax, %esi
+	movl	$EENTER, %eax
+	jmp	client_vdso_exception
+.Ltrap:
+	movq	REGS_RAX(%rsp), %rax
+	movq	REGS_RCX(%rsp), %rcx
+	movq	REGS_RDX(%rsp), %rdx
+	movq	REGS_RBX(%rsp), %rbx
+	movq	REGS_RSI(%rsp), %rsi
+	movq	REGS_RDI(%rsp), %rdi
+	leaq	REGS_SIZE(%rsp), %rsp
+	jmp	client_vdso_aep
+	.cfi_endproc
+	.size	client_vdso_enter_enclave, . - client_vdso_enter_enclave
+
+	/* Run handler(sig, info, ucontext) on the stack that holds its frame. */
+	/* rdi: frame, rsi: signal mask, rdx: handler, rcx: sig, r8: info, r9: ucontext */
+	.globl	client_run_handler
+	.hidden	client_run_handler
+	.type	client_run_handler, @function
+client_run_handler:
+	movq	%rdi, %rsp
+	movq	%rdx, %rbx
+	movq	%rcx, %r12
+	movq	%r8, %r13
+	movq	%r9, %r14
+	movl	$SYS_RT_SIGPROCMASK, %eax
+	movl	$SIG_SETMASK, %edi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	syscall
+	movl	%r12d, %edi
+	movq	%r13, %rsi
+	movq	%r14, %rdx
+	xorl	%eax, %eax
+	jmp	*%rbx
+	.size	client_run_handler, . - client_run_handler
+
+	/* Where such a handler returns to; the kernel finds the frame at RSP. */
+	.globl	client_restorer
+	.hidden	client_restorer
+	.type	client_restorer, @function
+	.cfi_startproc
+	.cfi_signal_frame
+	nop
+client_restorer:
+	movl	$15, %eax			/* rt_sigreturn */
+	syscall
+	.cfi_endproc
+	.size	client_restorer, . - client_restorer
+
+	.section .note.GNU-stack, "", @progbits

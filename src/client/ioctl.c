@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ioctl() on the device files, in front of libc's. */
+#include <asm/sgx.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "client.h"
+#include "sys.h"
+
+/* After a call that gave the enclave memory or pages: show them where mapped. */
+static void refresh(int fd, unsigned long cmd, uint64_t arg)
+{
+	const struct sgx_enclave_add_pages *add = (const void *)(uintptr_t)arg;
+	struct client_encl *encl = client_encl_known(fd);
+
+	if (!encl)
+		return;
+	if (cmd == SGX_IOC_ENCLAVE_CREATE)
+		client_encl_created(encl);
+	else if (cmd == SGX_IOC_ENCLAVE_ADD_PAGES && encl->size)
+		client_encl_pages_changed(encl, encl->base + add->offset,
+					  encl->base + add->offset + add->count);
+	client_encl_put(encl);
+}
+
+static long enclave_ioctl(int fd, unsigned long cmd, uint64_t arg)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC,
+		.op = PROTO_OP_IOCTL,
+		.a = cmd,
+		.b = arg,
+	};
+	struct proto_frame done;
+	int ret = client_call(fd, &req, &done, NULL);
+
+	if (ret)
+		return ret;
+	if (done.result == 0)
+		refresh(fd, cmd, arg);
+	/* ERESTARTSYS: nothing was done, a handler ran. */
+	return done.result == -512 ? -EINTR : done.result;
+}
+
+CLIENT_EXPORT int ioctl(int fd, unsigned long cmd, ...)
+{
+	const char *device;
+	va_list args;
+	uint64_t arg;
+	long ret;
+
+	va_start(args, cmd);
+	arg = va_arg(args, uint64_t);
+	va_end(args);
+
+	device = _IOC_TYPE(cmd) == SGX_MAGIC ? client_device_of(fd) : NULL;
+	if (!device)
+		ret = sys_call(SYS_ioctl, fd, (long)cmd, (long)arg, 0);
+	else if (!strcmp(device, PROTO_ENCLAVE))
+		ret = enclave_ioctl(fd, cmd, arg);
+	else
+		ret = -ENOTTY;
+	if (ret >= 0)
+		return (int)ret;
+	errno = (int)-ret;
+	return -1;
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * mmap, mprotect, munmap and mremap, in front of libc's: mappings of an enclave
+ * are made of its memory file, with the rights its pages have, and remembered.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+
+#include "client.h"
+#include "sys.h"
+
+static uint64_t page_up(uint64_t n)
+{
+	return (n + SGX_PAGE_SIZE - 1) & SGX_PAGE_MASK;
+}
+
+static void *map_failed(long error)
+{
+	errno = (int)-error;
+	return MAP_FAILED;
+}
+
+static int result(long ret)
+{
+	if (!ret)
+		return 0;
+	errno = (int)-ret;
+	return -1;
+}
+
+/* --- mmap ------------------------------------------------------------------------- */
+
+static long may_map(struct client_encl *encl, uint64_t start, uint64_t end, int prot)
+{
+	const long persona = sys_call(SYS_personality, 0xffffffff, 0, 0, 0);
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC,
+		.op = PROTO_OP_MAY_MAP,
+		.a = start,
+		.b = end,
+		.c = (uint64_t)prot,
+		.d = persona > 0 && (persona & READ_IMPLIES_EXEC),
+	};
+	struct proto_frame done;
+	int ret = client_call(encl->sock, &req, &done, NULL);
+
+	return ret ? ret : done.result;
+}
+
+/* Find a place as the kernel would, and keep it. */
+static uint64_t reserve(const void *addr, uint64_t size, int flags)
+{
+	const int kept = flags & (MAP_FIXED_NOREPLACE | MAP_32BIT);
+
+	return (uint64_t)sys_mmap(addr, size, PROT_NONE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | kept, -1, 0);
+}
+
+static long show(struct client_encl *encl, uint64_t start, uint64_t end, int prot)
+{
+	uint64_t saved;
+	long ret;
+
+	client_lock(&saved);
+	ret = client_vma_set(start, end, prot, encl);
+	if (!ret)
+		ret = client_encl_map(encl, start, end);
+	if (!ret)
+		client_encl_apply(client_vma_find(start), start, end);
+	client_unlock(&saved);
+	return ret;
+}
+
+static long map_enclave(struct client_encl *encl, const void *addr, uint64_t size, int prot,
+			int flags)
+{
+	const bool fixed = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
+	uint64_t start = fixed ? (uintptr_t)addr : reserve(addr, size, flags);
+	long ret;
+
+	if (sys_is_error((void *)start))
+		return (long)start;
+	ret = may_map(encl, start, start + size, prot);
+	if (!ret)
+		ret = show(encl, start, start + size, prot);
+	if (ret && !fixed)
+		sys_munmap((void *)start, size);
+	return ret ? ret : (long)start;
+}
+
+static long map_device(int fd, const char *device, const void *addr, size_t size, int prot,
+		       int flags)
+{
+	const int type = flags & MAP_TYPE;
+	struct client_encl *encl;
+	long ret;
+
+	if (strcmp(device, PROTO_ENCLAVE))
+		return -ENODEV;
+	if (!size || (type != MAP_SHARED && type != MAP_SHARED_VALIDATE) ||
+	    ((flags & MAP_FIXED) && (uintptr_t)addr % SGX_PAGE_SIZE))
+		return -EINVAL;
+	if (page_up(size) < size || (uintptr_t)addr + page_up(size) < page_up(size))
+		return -ENOMEM;
+	ret = client_encl_get(fd, &encl);
+	if (ret)
+		return ret;
+	ret = map_enclave(encl, addr, page_up(size), prot, flags);
+	client_encl_put(encl);
+	return ret;
+}
+
+/* Other mappings may replace ours. */
+static void forget(uint64_t start, uint64_t size)
+{
+	uint64_t saved;
+	bool any;
+
+	client_lock(&saved);
+	any = client_vma_next(start) && client_vma_next(start)->start < start + size;
+	if (any)
+		client_vma_clear(start, start + size);
+	client_unlock(&saved);
+	if (any)
+		client_encl_put(NULL);
+}
+
+static void *do_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	const char *device = flags & MAP_ANONYMOUS ? NULL : client_device_of(fd);
+	long ret;
+
+	if (device) {
+		ret = map_device(fd, device, addr, size, prot, flags);
+	} else {
+		ret = (long)sys_mmap(addr, size, prot, flags, fd, (uint64_t)offset);
+		if ((flags & MAP_FIXED) && !sys_is_error((void *)ret))
+			forget((uint64_t)ret, page_up(size));
+	}
+	return sys_is_error((void *)ret) ? map_failed(ret) : (void *)ret;
+}
+
+CLIENT_EXPORT void *mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	return do_mmap(addr, size, prot, flags, fd, offset);
+}
+
+CLIENT_EXPORT void *mmap64(void *addr, size_t size, int prot, int flags, int fd, off64_t offset)
+{
+	return do_mmap(addr, size, prot, flags, fd, offset);
+}
+
+/* --- munmap, mremap ------------------------------------------------------------------ */
+
+CLIENT_EXPORT int munmap(void *addr, size_t size)
+{
+	const long ret = sys_munmap(addr, size);
+
+	if (!ret)
+		forget((uintptr_t)addr, page_up(size));
+	return result(ret);
+}
+
+static bool is_ours(uint64_t start, uint64_t size)
+{
+	const struct client_vma *vma;
+	uint64_t saved;
+	bool ours;
+
+	client_lock(&saved);
+	vma = client_vma_next(start);
+	ours = vma && vma->start < start + size;
+	client_unlock(&saved);
+	return ours;
+}
+
+CLIENT_EXPORT void *mremap(void *old, size_t old_size, size_t new_size, int flags, ...)
+{
+	void *new = NULL, *p;
+	va_list args;
+
+	va_start(args, flags);
+	if (flags & MREMAP_FIXED)
+		new = va_arg(args, void *);
+	va_end(args);
+	/* As for every mapping the kernel may not grow. */
+	if (is_ours((uintptr_t)old, page_up(old_size)))
+		return map_failed(-EFAULT);
+	p = (void *)sys_call6(SYS_mremap, (long)old, (long)old_size, (long)new_size, flags,
+			      (long)new, 0);
+	if (sys_is_error(p))
+		return map_failed((long)p);
+	if (flags & MREMAP_FIXED)
+		forget((uintptr_t)p, page_up(new_size));
+	return p;
+}
+
+/* --- mprotect ---------------------------------------------------------------------------- */
+
+/* The part of an enclave's mapping that starts at @start, up to @end. */
+static long protect_enclave(struct client_encl *encl, uint64_t start, uint64_t end, int prot)
+{
+	const long ret = may_map(encl, start, end, prot);
+	uint64_t saved;
+	long error;
+
+	if (ret)
+		return ret;
+	client_lock(&saved);
+	error = client_vma_set(start, end, prot, encl);
+	if (!error)
+		client_encl_apply(client_vma_find(start), start, end);
+	client_unlock(&saved);
+	return error;
+}
+
+/* The interval at @start: ours (then *@encl) or not, ending at *@end at the latest. */
+static void part_at(uint64_t start, uint64_t *end, struct client_encl **encl)
+{
+	const struct client_vma *vma;
+	uint64_t saved;
+
+	client_lock(&saved);
+	vma = client_vma_next(start);
+	*encl = NULL;
+	if (vma && vma->start <= start) {
+		*encl = vma->encl;
+		if (vma->end < *end)
+			*end = vma->end;
+	} else if (vma && vma->start < *end) {
+		*end = vma->start;
+	}
+	client_unlock(&saved);
+}
+
+CLIENT_EXPORT int mprotect(void *addr, size_t size, int prot)
+{
+	uint64_t start = (uintptr_t)addr;
+	const uint64_t end = start + page_up(size);
+	long ret = 0;
+
+	if (start % SGX_PAGE_SIZE || end <= start || !is_ours(start, end - start))
+		return result(sys_mprotect(addr, size, prot));
+	while (!ret && start < end) {
+		struct client_encl *encl;
+		uint64_t part_end = end;
+
+		part_at(start, &part_end, &encl);
+		ret = encl ? protect_enclave(encl, start, part_end, prot)
+			   : sys_mprotect((void *)(uintptr_t)start, part_end - start, prot);
+		start = part_end;
+	}
+	return result(ret);
+}

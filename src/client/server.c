@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Talking to the server: see proto.h.  The server asks for the program's memory
+ * while it serves a call; every access goes through the kernel, so that a bad
+ * pointer is EFAULT and not a fault of ours.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+
+#include "client.h"
+#include "source.h"
+#include "sys.h"
+
+static char server_name[PROTO_NAME_MAX];
+
+void client_server_init(const char *name)
+{
+	strncpy(server_name, name, sizeof(server_name) - 1);
+}
+
+bool client_is_active(void)
+{
+	return server_name[0];
+}
+
+static socklen_t device_address(struct sockaddr_un *addr, const char *device)
+{
+	size_t n = strlen(server_name), m = strlen(device);
+
+	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(addr->sun_path + 1, server_name, n);
+	memcpy(addr->sun_path + 1 + n, device, m);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n + m);
+}
+
+int client_connect(const char *device, bool cloexec)
+{
+	struct sockaddr_un addr;
+	const socklen_t len = device_address(&addr, device);
+	long fd = sys_call(SYS_socket, AF_UNIX, SOCK_SEQPACKET | (cloexec ? SOCK_CLOEXEC : 0), 0,
+			   0);
+	long ret;
+
+	if (fd < 0)
+		return (int)fd;
+	ret = sys_call(SYS_connect, fd, (long)&addr, len, 0);
+	if (ret < 0) {
+		sys_close((int)fd);
+		/* The machine is gone: as after the driver was unloaded. */
+		return ret == -ECONNREFUSED ? -ENODEV : (int)ret;
+	}
+	return (int)fd;
+}
+
+static bool is_peer(const struct sockaddr_un *peer, socklen_t len, const char *device)
+{
+	struct sockaddr_un addr;
+
+	return len == device_address(&addr, device) && !memcmp(peer, &addr, len);
+}
+
+const char *client_device_of(int fd)
+{
+	struct sockaddr_un peer;
+	socklen_t len = sizeof(peer);
+
+	if (!client_is_active() || fd < 0 ||
+	    sys_call(SYS_getpeername, fd, (long)&peer, (long)&len, 0) < 0)
+		return NULL;
+	if (is_peer(&peer, len, PROTO_ENCLAVE))
+		return PROTO_ENCLAVE;
+	return is_peer(&peer, len, PROTO_PROVISION) ? PROTO_PROVISION : NULL;
+}
+
+/* --- the server's questions ------------------------------------------------- */
+
+struct call {
+	int reply;
+	unsigned int handled;	/* client_signals_handled() when it began */
+	struct source_check source;
+};
+
+static long send_iov(int fd, struct iovec *iov, size_t n)
+{
+	const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
+	long ret;
+
+	do
+		ret = sys_call(SYS_sendmsg, fd, (long)&msg, MSG_NOSIGNAL, 0);
+	while (ret == -EINTR);
+	return ret;
+}
+
+/* Send @size bytes at @addr of the program, or -EFAULT and nothing. */
+static long send_memory(const struct call *call, uint64_t addr, uint32_t size, int error)
+{
+	struct proto_data header = {
+		.error = error,
+		.size = size,
+		.interrupted = client_signals_handled() != call->handled,
+	};
+	struct iovec iov[2] = {
+		{ &header, sizeof(header) },
+		{ (void *)(uintptr_t)addr, size },
+	};
+
+	return send_iov(call->reply, iov, size ? 2 : 1);
+}
+
+static void answer(const struct call *call, int error)
+{
+	send_memory(call, 0, 0, error);
+}
+
+static void answer_copy_in(const struct call *call, const struct proto_frame *frame)
+{
+	if (send_memory(call, frame->addr, frame->size, 0) == -EFAULT)
+		answer(call, EFAULT);
+}
+
+/* All pages that can be read, then the reason why the next one cannot. */
+static void answer_source(struct call *call, const struct proto_frame *frame)
+{
+	uint32_t size = frame->size;
+	int error = source_check(&call->source, frame->addr, &size);
+
+	while (send_memory(call, frame->addr, size, error) == -EFAULT) {
+		size = (size - 1) & (uint32_t)SGX_PAGE_MASK;
+		error = EFAULT;
+	}
+}
+
+static void answer_copy_out(const struct call *call, const struct proto_frame *frame,
+			    const void *data)
+{
+	const struct iovec local = { (void *)(uintptr_t)data, frame->size };
+	const struct iovec remote = { (void *)(uintptr_t)frame->addr, frame->size };
+	long pid = sys_call(SYS_getpid, 0, 0, 0, 0);
+	long n = sys_call6(SYS_process_vm_writev, pid, (long)&local, 1, (long)&remote, 1, 0);
+
+	if (n == -ENOSYS || n == -EPERM) {
+		/* Forbidden by a sandbox: then a bad pointer is a fault. */
+		memcpy((void *)(uintptr_t)frame->addr, data, frame->size);
+		n = frame->size;
+	}
+	answer(call, n == frame->size ? 0 : EFAULT);
+}
+
+static void answer_provision_fd(const struct call *call, const struct proto_frame *frame)
+{
+	const char *device = frame->addr <= INT32_MAX ? client_device_of((int)frame->addr) : NULL;
+
+	answer(call, device && !strcmp(device, PROTO_PROVISION) ? 0 : EBADF);
+}
+
+/* --- one call ----------------------------------------------------------------- */
+
+static long receive_frame(int fd, struct proto_frame *frame, void *data, size_t size, int fds[2])
+{
+	struct iovec iov[2] = { { frame, sizeof(*frame) }, { data, size } };
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr msg = {
+		.msg_iov = iov,
+		.msg_iovlen = 2,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg;
+	long n;
+
+	do
+		n = sys_call(SYS_recvmsg, fd, (long)&msg, MSG_CMSG_CLOEXEC, 0);
+	while (n == -EINTR);
+	cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS &&
+	    cmsg->cmsg_len == CMSG_LEN(2 * sizeof(int)) && fds)
+		memcpy(fds, CMSG_DATA(cmsg), 2 * sizeof(int));
+	return n;
+}
+
+static int serve_questions(struct call *call, struct proto_frame *done, int fds[2])
+{
+	uint8_t data[256];
+
+	while (receive_frame(call->reply, done, data, sizeof(data), fds) >=
+	       (long)sizeof(*done)) {
+		switch (done->kind) {
+		case PROTO_COPY_IN:
+			answer_copy_in(call, done);
+			break;
+		case PROTO_COPY_OUT:
+			answer_copy_out(call, done, data);
+			break;
+		case PROTO_SOURCE:
+			answer_source(call, done);
+			break;
+		case PROTO_PROVISION_FD:
+			answer_provision_fd(call, done);
+			break;
+		case PROTO_DONE:
+			return 0;
+		}
+	}
+	return -ENODEV;
+}
+
+static int send_request(int sock, const struct proto_request *req, int reply)
+{
+	struct iovec iov = { (void *)(uintptr_t)req, sizeof(*req) };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+	long n;
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &reply, sizeof(reply));
+	do
+		n = sys_call(SYS_sendmsg, sock, (long)&msg, MSG_NOSIGNAL, 0);
+	while (n == -EINTR);
+	return n < 0 ? -ENODEV : 0;
+}
+
+int client_call(int sock, const struct proto_request *req, struct proto_frame *done, int fds[2])
+{
+	struct call call = { .handled = client_signals_handled() };
+	int pair[2], ret;
+
+	if (fds)
+		fds[0] = fds[1] = -1;
+	ret = (int)sys_call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+			    (long)pair);
+	if (ret < 0)
+		return ret;
+	ret = send_request(sock, req, pair[1]);
+	/* Only the server's copy is left: if it dies, we hear of it. */
+	sys_close(pair[1]);
+	call.reply = pair[0];
+	if (!ret)
+		ret = serve_questions(&call, done, fds);
+	sys_close(pair[0]);
+	return ret;
+}

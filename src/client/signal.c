@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every signal of the program arrives here first, on our alternate stack, with
+ * all signals blocked.
+ *
+ * A signal that interrupts an enclave is an asynchronous exit: FS and GS become
+ * the host's, the enclave's registers go to its SSA, and the interrupted
+ * context becomes the one at the AEP.  After that it is an ordinary signal of
+ * an ordinary thread.  An exception whose AEP is our vDSO's is returned in the
+ * run structure instead, as Linux does.
+ *
+ * Until FS is the host's again nothing here may use thread-local storage.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "client.h"
+#include "sys.h"
+
+#define RFLAGS_RF (1ull << 16)
+
+/* --- contexts ------------------------------------------------------------------ */
+
+static const int greg_of[ISA_NR_GPR] = {
+	[ISA_RAX] = REG_RAX, [ISA_RCX] = REG_RCX, [ISA_RDX] = REG_RDX, [ISA_RBX] = REG_RBX,
+	[ISA_RSP] = REG_RSP, [ISA_RBP] = REG_RBP, [ISA_RSI] = REG_RSI, [ISA_RDI] = REG_RDI,
+	[ISA_R8] = REG_R8,   [ISA_R9] = REG_R9,	  [ISA_R10] = REG_R10, [ISA_R11] = REG_R11,
+	[ISA_R12] = REG_R12, [ISA_R13] = REG_R13, [ISA_R14] = REG_R14, [ISA_R15] = REG_R15,
+};
+
+static void regs_from(struct isa_regs *r, const ucontext_t *uc)
+{
+	for (unsigned int i = 0; i < ISA_NR_GPR; i++)
+		r->gpr[i] = (uint64_t)uc->uc_mcontext.gregs[greg_of[i]];
+	r->rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
+	r->rflags = (uint64_t)uc->uc_mcontext.gregs[REG_EFL];
+}
+
+static void regs_to(ucontext_t *uc, const struct isa_regs *r)
+{
+	for (unsigned int i = 0; i < ISA_NR_GPR; i++)
+		uc->uc_mcontext.gregs[greg_of[i]] = (greg_t)r->gpr[i];
+	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)r->rip;
+	/* An emulated instruction has retired: no pending resume flag. */
+	uc->uc_mcontext.gregs[REG_EFL] = (greg_t)(r->rflags & ~RFLAGS_RF);
+}
+
+/* --- exceptions ---------------------------------------------------------------- */
+
+/* A signal the kernel raised for a trap of this instruction, not one sent. */
+static bool is_trap(int sig, const siginfo_t *info)
+{
+	return client_is_sync(sig) && info->si_code > 0;
+}
+
+static struct isa_event event_of(int sig, const siginfo_t *info, const ucontext_t *uc)
+{
+	const greg_t *gregs = uc->uc_mcontext.gregs;
+
+	if (!is_trap(sig, info))
+		return (struct isa_event){ .exception = false };
+	return (struct isa_event){
+		.exception = true,
+		.vector = (uint8_t)gregs[REG_TRAPNO],
+		.error_code = (uint32_t)gregs[REG_ERR],
+		.address = gregs[REG_TRAPNO] == X86_PF ? (uint64_t)gregs[REG_CR2] : 0,
+	};
+}
+
+static struct isa_event event_of_fault(struct isa_outcome fault)
+{
+	return (struct isa_event){
+		.exception = true,
+		.vector = fault.vector,
+		.error_code = fault.error_code,
+		.address = fault.address,
+	};
+}
+
+static int prot_needed(uint32_t error_code)
+{
+	return error_code & PFEC_W ? SECINFO_W : error_code & PFEC_I ? SECINFO_X : SECINFO_R;
+}
+
+/* PROT_READ, _WRITE and _EXEC have the values of SECINFO's R, W and X. */
+_Static_assert(SECINFO_R == 1 && SECINFO_W == 2 && SECINFO_X == 4, "mmap's rights");
+
+/* Who forbade it? */
+enum verdict { NOT_OURS, PAGE_TABLES, NO_PAGE, EPCM, NOBODY };
+
+static enum verdict judge(const struct isa_event *event)
+{
+	const int need = prot_needed(event->error_code);
+	const struct client_vma *vma;
+	enum verdict verdict = NOT_OURS;
+	uint16_t entry = 0;
+
+	client_lock_blocked();
+	vma = client_vma_find(event->address);
+	if (vma && vma->encl->size && event->address - vma->encl->base < vma->encl->size)
+		entry = client_encl_mirror(vma->encl, event->address);
+	if (vma) {
+		if (!(vma->prot & need))
+			verdict = PAGE_TABLES;
+		else if (!(entry & MIRROR_VALID))
+			verdict = NO_PAGE;
+		else if (entry >> MIRROR_PT_SHIFT != PT_REG || !(entry & need))
+			verdict = EPCM;
+		else
+			verdict = NOBODY;
+	}
+	client_unlock_blocked();
+	return verdict;
+}
+
+/*
+ * What a #PF in enclave memory is on a processor, where page tables and EPCM
+ * are two things.  Here both are one mapping's rights.
+ */
+static enum verdict refine_pf(struct isa_event *event)
+{
+	const enum verdict verdict = judge(event);
+
+	switch (verdict) {
+	case NO_PAGE:
+		event->error_code &= ~PFEC_P;
+		break;
+	case EPCM:
+		event->error_code |= PFEC_P | PFEC_SGX;
+		break;
+	default:
+		break;
+	}
+	return verdict;
+}
+
+static bool is_enclu(const void *rip)
+{
+	static const uint8_t enclu[] = { 0x0f, 0x01, 0xd7 };
+
+	return !memcmp(rip, enclu, sizeof(enclu));
+}
+
+/* The siginfo Linux makes of an exception. */
+static int signal_of(const struct isa_event *event, enum verdict verdict, siginfo_t *info,
+		     ucontext_t *uc)
+{
+	int sig = SIGSEGV;
+
+	*info = (siginfo_t){ .si_code = SI_KERNEL };
+	if (event->vector == X86_UD) {
+		sig = SIGILL;
+		info->si_code = ILL_ILLOPN;
+		info->si_addr = (void *)uc->uc_mcontext.gregs[REG_RIP];
+	} else if (event->vector == X86_PF) {
+		sig = verdict == NO_PAGE ? SIGBUS : SIGSEGV;
+		info->si_code = verdict == NO_PAGE	       ? BUS_ADRERR
+				: event->error_code & PFEC_P ? SEGV_ACCERR
+							     : SEGV_MAPERR;
+		info->si_addr = (void *)(uintptr_t)(event->address & SGX_PAGE_MASK);
+	}
+	info->si_signo = sig;
+	uc->uc_mcontext.gregs[REG_TRAPNO] = event->vector;
+	uc->uc_mcontext.gregs[REG_ERR] = event->error_code;
+	if (event->vector == X86_PF)
+		uc->uc_mcontext.gregs[REG_CR2] = (greg_t)(event->address & SGX_PAGE_MASK);
+	return sig;
+}
+
+/* Linux returns all exceptions but #DB and #BP through the vDSO. */
+static bool fix_up(const struct isa_event *event, ucontext_t *uc)
+{
+	greg_t *gregs = uc->uc_mcontext.gregs;
+
+	if (!event->exception || event->vector == X86_DB || event->vector == X86_BP ||
+	    gregs[REG_RIP] != (greg_t)client_vdso_aep)
+		return false;
+	gregs[REG_RIP] = (greg_t)client_vdso_exception;
+	gregs[REG_RDI] = event->vector;
+	gregs[REG_RSI] = (uint16_t)event->error_code;
+	gregs[REG_RDX] = event->vector == X86_PF ? (greg_t)(event->address & SGX_PAGE_MASK) : 0;
+	return true;
+}
+
+/* An exception that software outside gets to see, at the context of @uc. */
+static void raise_exception(struct client_thread *thread, const struct isa_event *event,
+			    enum verdict verdict, ucontext_t *uc)
+{
+	siginfo_t info;
+	int sig;
+
+	if (fix_up(event, uc))
+		return;
+	sig = signal_of(event, verdict, &info, uc);
+	client_deliver(thread, sig, &info, uc);
+}
+
+/* Let it arrive again, once its signal is not blocked any more. */
+static void requeue(int sig, siginfo_t *info)
+{
+	sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid, 0, 0, 0, 0),
+		 sys_call(SYS_gettid, 0, 0, 0, 0), sig, (long)info);
+}
+
+/* --- inside an enclave ------------------------------------------------------------ */
+
+static bool in_elrange(const struct client_thread *thread, uint64_t addr)
+{
+	const struct isa_encl_block *blk = thread->isa.view.blk;
+
+	return addr - blk->base < blk->size;
+}
+
+/* ENCLU at RIP, read where it can be read: the program may have mapped X only. */
+static bool at_enclu(const struct client_thread *thread, const struct isa_regs *r)
+{
+	const uint64_t offset = r->rip - thread->encl->base;
+
+	return in_elrange(thread, r->rip) && offset + 3 <= thread->encl->size &&
+	       is_enclu(thread->encl->pages + offset);
+}
+
+static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
+			 const struct isa_event *event, ucontext_t *uc)
+{
+	const uint64_t xfrm = thread->isa.view.blk->xfrm;
+
+	isa_aex(&thread->isa, r, event, client_xstate_of(uc));
+	client_xstate_init(uc, xfrm, event->exception ? event->vector : -1);
+	regs_to(uc, r);
+}
+
+/*
+ * What really happened to enclave code.  A fetch from outside ELRANGE is #GP,
+ * whatever the fetch met there.
+ */
+static enum verdict refine(const struct client_thread *thread, const struct isa_regs *r,
+			   struct isa_event *event)
+{
+	if (!in_elrange(thread, r->rip)) {
+		*event = (struct isa_event){ .exception = true, .vector = X86_GP };
+		return NOT_OURS;
+	}
+	return event->exception && event->vector == X86_PF ? refine_pf(event) : NOT_OURS;
+}
+
+/* True when the signal is dealt with. */
+static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucontext_t *uc,
+		   struct isa_regs *r)
+{
+	struct isa_event event = event_of(sig, info, uc);
+	enum verdict verdict;
+	struct isa_outcome out;
+
+	if (event.exception && event.vector == X86_UD && at_enclu(thread, r)) {
+		out = client_enclu_inside(thread, r);
+		if (out.kind != ISA_FAULT) {
+			regs_to(uc, r);
+			if (thread->isa.inside)
+				client_set_bases(r->fsbase, r->gsbase);
+			return true;
+		}
+		event = event_of_fault(out);
+		verdict = NOT_OURS;
+	} else {
+		verdict = refine(thread, r, &event);
+		if (verdict == NOBODY) {
+			/* The rights came after the access. */
+			client_set_bases(r->fsbase, r->gsbase);
+			return true;
+		}
+	}
+	exit_enclave(thread, r, &event, uc);
+	if (!event.exception)
+		return false;
+	if (is_trap(sig, info) && event.vector == uc->uc_mcontext.gregs[REG_TRAPNO] &&
+	    event.vector != X86_PF && event.vector != X86_UD) {
+		/* The kernel's own siginfo fits; what it points to is the AEP. */
+		info->si_addr = (void *)uc->uc_mcontext.gregs[REG_RIP];
+		return fix_up(&event, uc);
+	}
+	/* A signal that only met the enclave on a wrong path comes after. */
+	if (!is_trap(sig, info))
+		requeue(sig, info);
+	raise_exception(thread, &event, verdict, uc);
+	return true;
+}
+
+/* --- outside ------------------------------------------------------------------------ */
+
+static bool enclu_outside(struct client_thread *thread, ucontext_t *uc, struct isa_regs *r)
+{
+	const uint8_t *xsave;
+	struct isa_outcome out = client_enclu_outside(thread, r, &xsave);
+	struct isa_event event;
+
+	if (out.kind == ISA_FAULT) {
+		event = event_of_fault(out);
+		raise_exception(thread, &event, out.error_code & PFEC_P ? EPCM : NOT_OURS, uc);
+		return true;
+	}
+	regs_to(uc, r);
+	if (xsave)
+		client_xstate_load(uc, xsave, thread->isa.view.blk->xfrm);
+	client_set_bases(r->fsbase, r->gsbase);
+	return true;
+}
+
+static bool outside(struct client_thread *thread, int sig, siginfo_t *info, ucontext_t *uc,
+		    struct isa_regs *r)
+{
+	struct isa_event event = event_of(sig, info, uc);
+
+	if (!event.exception)
+		return false;
+	if (event.vector == X86_UD && is_enclu((const void *)(uintptr_t)r->rip)) {
+		thread = client_thread_self();
+		if (!thread)
+			return false;
+		uc->uc_stack = client_thread_stack(thread);
+		return enclu_outside(thread, uc, r);
+	}
+	if (event.vector == X86_PF) {
+		const enum verdict verdict = refine_pf(&event);
+
+		if (verdict == NOBODY)
+			return true;
+		/* A hole in a mapping of the device is SIGBUS. */
+		if (verdict == NO_PAGE) {
+			raise_exception(thread, &event, verdict, uc);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* --- entry ------------------------------------------------------------------------------ */
+
+static bool in_entry_window(const struct isa_regs *r)
+{
+	return r->rip >= (uintptr_t)client_enter_begin && r->rip < (uintptr_t)client_enter_end;
+}
+
+/*
+ * The entry path is half way: leave the signal pending, and let the path
+ * restore the mask when it is through.
+ */
+static void defer(struct client_thread *thread, int sig, siginfo_t *info, ucontext_t *uc)
+{
+	if (!thread->deferred) {
+		memcpy(&thread->deferred_mask, &uc->uc_sigmask, sizeof(thread->deferred_mask));
+		thread->deferred = true;
+	}
+	memset(&uc->uc_sigmask, 0xff, sizeof(uint64_t));
+	requeue(sig, info);
+}
+
+void client_signal(int sig, siginfo_t *info, void *ucontext)
+{
+	ucontext_t *uc = ucontext;
+	struct client_thread *thread = client_thread_of(uc);
+	struct isa_regs r;
+	bool done;
+
+	regs_from(&r, uc);
+	client_get_bases(&r.fsbase, &r.gsbase);
+	if (thread && thread->isa.inside)
+		client_set_bases(thread->isa.host_fsbase, thread->isa.host_gsbase);
+
+	if (thread && thread->isa.inside && in_entry_window(&r)) {
+		r = thread->entry;
+		thread->critical = false;
+	} else if (thread && thread->critical && !is_trap(sig, info)) {
+		defer(thread, sig, info, uc);
+		return;
+	}
+	if (thread && thread->isa.inside && !thread->critical)
+		done = inside(thread, sig, info, uc, &r);
+	else
+		done = outside(thread, sig, info, uc, &r);
+	if (!done)
+		client_deliver(thread, sig, info, uc);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which parts of this address space are mappings of an enclave's descriptor: a
+ * sorted array of intervals that do not overlap.  The kernel knows only memory
+ * files and effective rights; what the program asked for is kept here.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "client.h"
+#include "sys.h"
+
+static struct client_vma *vmas;
+static size_t nr_vmas, capacity;
+
+/* Index of the first interval that ends after @addr. */
+static size_t lower_bound(uint64_t addr)
+{
+	size_t lo = 0, hi = nr_vmas;
+
+	while (lo < hi) {
+		const size_t mid = lo + (hi - lo) / 2;
+
+		if (vmas[mid].end <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+const struct client_vma *client_vma_next(uint64_t addr)
+{
+	const size_t i = lower_bound(addr);
+
+	return i < nr_vmas ? &vmas[i] : NULL;
+}
+
+const struct client_vma *client_vma_find(uint64_t addr)
+{
+	const struct client_vma *vma = client_vma_next(addr);
+
+	return vma && vma->start <= addr ? vma : NULL;
+}
+
+static int reserve(size_t n)
+{
+	const size_t size = capacity ? capacity * 2 : 128;
+	struct client_vma *new;
+
+	if (nr_vmas + n <= capacity)
+		return 0;
+	new = sys_mmap(NULL, size * sizeof(*new), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sys_is_error(new))
+		return -ENOMEM;
+	if (vmas) {
+		memcpy(new, vmas, nr_vmas * sizeof(*new));
+		sys_munmap(vmas, capacity * sizeof(*vmas));
+	}
+	vmas = new;
+	capacity = size;
+	return 0;
+}
+
+static void insert(size_t i, const struct client_vma *vma)
+{
+	memmove(&vmas[i + 1], &vmas[i], (nr_vmas - i) * sizeof(*vmas));
+	vmas[i] = *vma;
+	nr_vmas++;
+	vma->encl->nr_vmas++;
+}
+
+static void remove_at(size_t i)
+{
+	vmas[i].encl->nr_vmas--;
+	memmove(&vmas[i], &vmas[i + 1], (nr_vmas - i - 1) * sizeof(*vmas));
+	nr_vmas--;
+}
+
+/* Room for one split is kept ahead, so that clearing cannot fail. */
+void client_vma_clear(uint64_t start, uint64_t end)
+{
+	size_t i = lower_bound(start);
+
+	while (i < nr_vmas && vmas[i].start < end) {
+		struct client_vma *vma = &vmas[i];
+
+		if (vma->start < start && vma->end > end) {
+			struct client_vma upper = *vma;
+
+			upper.start = end;
+			vma->end = start;
+			insert(i + 1, &upper);
+			return;
+		}
+		if (vma->start < start) {
+			vma->end = start;
+			i++;
+		} else if (vma->end > end) {
+			vma->start = end;
+			return;
+		} else {
+			remove_at(i);
+		}
+	}
+}
+
+int client_vma_set(uint64_t start, uint64_t end, int prot, struct client_encl *encl)
+{
+	const struct client_vma vma = { start, end, prot, encl };
+	/* One for it, one for a split by it, one for a split by the next clear. */
+	int ret = reserve(3);
+
+	if (ret)
+		return ret;
+	client_vma_clear(start, end);
+	insert(lower_bound(start), &vma);
+	return 0;
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One call of a program, from request to DONE.  The caller's memory is reached
+ * by asking its client for it, so the order of checks, and so of errors, is
+ * uapi's alone.
+ */
+#include <asm/sgx.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+struct call {
+	struct device *dev;
+	int reply;
+	bool interrupted;	/* the client handled a signal meanwhile */
+	/* ADD_PAGES' source, a chunk at a time, the next one asked for ahead. */
+	uint64_t source_end;	/* where the ioctl's source ends, 0: unknown */
+	uint64_t chunk_addr, chunk_size;
+	int chunk_error;	/* of the first page after the chunk */
+	uint64_t ahead_addr, ahead_size;	/* size 0: nothing asked for */
+	_Alignas(SGX_PAGE_SIZE) uint8_t chunk[PROTO_CHUNK];
+};
+
+static int send_frame(struct call *call, const struct proto_frame *frame, const void *data)
+{
+	struct iovec iov[2] = {
+		{ (void *)(uintptr_t)frame, sizeof(*frame) },
+		{ (void *)(uintptr_t)data, data ? frame->size : 0 },
+	};
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	return sendmsg(call->reply, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/*
+ * The client's answer: up to @size bytes to @dst.  Returns how many, or -EFAULT
+ * when the client is gone or talks nonsense: its call cannot matter any more.
+ */
+static ssize_t receive_data(struct call *call, void *dst, size_t size, int *error)
+{
+	struct proto_data header;
+	struct iovec iov[2] = { { &header, sizeof(header) }, { dst, size } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n;
+
+	do
+		n = recvmsg(call->reply, &msg, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < (ssize_t)sizeof(header) || (msg.msg_flags & MSG_TRUNC) ||
+	    (size_t)n - sizeof(header) != header.size || header.error < 0)
+		return -EFAULT;
+	call->interrupted |= header.interrupted;
+	*error = -header.error;
+	return (ssize_t)header.size;
+}
+
+static int ask_source(struct call *call, uint64_t addr)
+{
+	uint64_t size = PROTO_CHUNK;
+
+	if (call->source_end > addr && call->source_end - addr < size)
+		size = call->source_end - addr;
+	call->ahead_addr = addr;
+	call->ahead_size = size;
+	return send_frame(call, &(struct proto_frame){ .kind = PROTO_SOURCE, .addr = addr,
+						       .size = (uint32_t)size }, NULL);
+}
+
+static int receive_source(struct call *call)
+{
+	ssize_t n = receive_data(call, call->chunk, call->ahead_size, &call->chunk_error);
+
+	call->chunk_addr = call->ahead_addr;
+	call->chunk_size = n < 0 ? 0 : (uint64_t)n & SGX_PAGE_MASK;
+	call->ahead_size = 0;
+	return n < 0 ? (int)n : 0;
+}
+
+/* Read-ahead that nobody will use stands between us and the next answer. */
+static void drop_read_ahead(struct call *call)
+{
+	if (call->ahead_size)
+		receive_source(call);
+}
+
+static int next_chunk(struct call *call, uint64_t uaddr)
+{
+	int ret;
+
+	if (call->ahead_size && call->ahead_addr != uaddr)
+		drop_read_ahead(call);
+	if (!call->ahead_size) {
+		ret = ask_source(call, uaddr);
+		if (ret)
+			return -EFAULT;
+	}
+	ret = receive_source(call);
+	if (ret)
+		return ret;
+	uaddr += call->chunk_size;
+	if (call->chunk_size && !call->chunk_error && uaddr < call->source_end)
+		ask_source(call, uaddr);
+	return 0;
+}
+
+static int source_page(void *ctx, void *dst, uint64_t uaddr)
+{
+	struct call *call = ctx;
+
+	if (uaddr - call->chunk_addr >= call->chunk_size) {
+		int ret = next_chunk(call, uaddr);
+
+		if (ret)
+			return ret;
+		if (!call->chunk_size)
+			return call->chunk_error ? call->chunk_error : -EFAULT;
+	}
+	memcpy(dst, call->chunk + (uaddr - call->chunk_addr), SGX_PAGE_SIZE);
+	return 0;
+}
+
+static int copy_from_user(void *ctx, void *dst, uint64_t uaddr, size_t n)
+{
+	struct call *call = ctx;
+	int error = 0;
+
+	drop_read_ahead(call);
+	if (send_frame(call, &(struct proto_frame){ .kind = PROTO_COPY_IN, .addr = uaddr,
+						    .size = (uint32_t)n }, NULL))
+		return -EFAULT;
+	return receive_data(call, dst, n, &error) == (ssize_t)n && !error ? 0 : -EFAULT;
+}
+
+static int copy_to_user(void *ctx, uint64_t uaddr, const void *src, size_t n)
+{
+	struct call *call = ctx;
+	int error = 0;
+
+	drop_read_ahead(call);
+	if (send_frame(call, &(struct proto_frame){ .kind = PROTO_COPY_OUT, .addr = uaddr,
+						    .size = (uint32_t)n }, src))
+		return -EFAULT;
+	return receive_data(call, NULL, 0, &error) == 0 && !error ? 0 : -EFAULT;
+}
+
+/* As copy_from_user(), and learns how far ADD_PAGES is going to read. */
+static int copy_add_pages(void *ctx, void *dst, uint64_t uaddr, size_t n)
+{
+	struct call *call = ctx;
+	int ret = copy_from_user(ctx, dst, uaddr, n);
+
+	if (!ret && n == sizeof(struct sgx_enclave_add_pages)) {
+		const struct sgx_enclave_add_pages *arg = dst;
+
+		if (!__builtin_add_overflow(arg->src, arg->length, &call->source_end))
+			return 0;
+		call->source_end = 0;
+	}
+	return ret;
+}
+
+static bool signal_pending(void *ctx)
+{
+	const struct call *call = ctx;
+
+	return call->interrupted;
+}
+
+static bool is_provision_fd(void *ctx, uint64_t fd)
+{
+	struct call *call = ctx;
+	int error = 0;
+
+	return !send_frame(call, &(struct proto_frame){ .kind = PROTO_PROVISION_FD,
+							.addr = fd }, NULL) &&
+	       receive_data(call, NULL, 0, &error) == 0 && !error;
+}
+
+static int64_t serve_ioctl(struct call *call, const struct proto_request *req)
+{
+	const unsigned int cmd = (unsigned int)req->a;
+	const struct uapi_task task = {
+		.ctx = call,
+		.copy_from_user = cmd == SGX_IOC_ENCLAVE_ADD_PAGES ? copy_add_pages
+								    : copy_from_user,
+		.copy_to_user = copy_to_user,
+		.source_page = source_page,
+		.signal_pending = signal_pending,
+		.is_provision_fd = is_provision_fd,
+	};
+
+	return uapi_encl_ioctl(call->dev->encl, &task, cmd, req->b);
+}
+
+static int64_t serve_may_map(struct call *call, const struct proto_request *req)
+{
+	if (req->a % SGX_PAGE_SIZE || req->b % SGX_PAGE_SIZE || req->a > req->b)
+		return -EINVAL;
+	return uapi_encl_may_map(call->dev->encl, req->a, req->b, (int)req->c, req->d != 0);
+}
+
+/* --- in-enclave leaves ------------------------------------------------------ */
+
+static bool encl_translate(void *ctx, uint64_t la, bool write, uint64_t *pa,
+			   struct isa_outcome *fault)
+{
+	const struct device *dev = ctx;
+	struct sgx_encl_page_info page;
+
+	*pa = ISA_NO_FRAME;
+	if (la - dev->mem.base < dev->mem.size &&
+	    sgx_encl_page_at(uapi_encl_encl(dev->encl), (la - dev->mem.base) & SGX_PAGE_MASK,
+			     &page))
+		*pa = page.pa + la % SGX_PAGE_SIZE;
+	return true;
+}
+
+/* Every operand of an in-enclave leaf is enclave memory. */
+static bool no_read(void *ctx, uint64_t la, void *dst, size_t n, struct isa_outcome *fault)
+{
+	*fault = (struct isa_outcome){ .kind = ISA_FAULT, .vector = X86_GP };
+	return false;
+}
+
+static bool no_write(void *ctx, uint64_t la, const void *src, size_t n,
+		     struct isa_outcome *fault)
+{
+	return no_read(ctx, la, NULL, n, fault);
+}
+
+static struct isa_outcome serve_enclu(struct device *dev, const struct proto_request *req)
+{
+	static const struct isa_mmu mmu = { encl_translate, no_read, no_write };
+	struct isa_machine *m = dev->server->processor.machine;
+	struct isa_lp lp;
+
+	isa_lp_init(&lp, m, &mmu, dev, 3);
+	if (dev->secs_pa != ISA_NO_FRAME)
+		lp.secs_frame = isa_machine_frame(m, dev->secs_pa);
+	lp.rbx = req->b;
+	lp.rcx = req->c;
+	lp.rdx = req->d;
+	return isa_enclu(&lp, (uint32_t)req->a);
+}
+
+/* --- the end of a call ------------------------------------------------------ */
+
+static void send_attached(struct call *call)
+{
+	struct encl_memory *mem = &call->dev->mem;
+	struct proto_frame frame = { .kind = PROTO_DONE };
+	struct iovec iov = { &frame, sizeof(frame) };
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg;
+
+	pthread_mutex_lock(&call->dev->lock);
+	if (mem->pages_fd >= 0 && call->dev->secs_pa != ISA_NO_FRAME) {
+		msg.msg_control = control.buf;
+		msg.msg_controllen = sizeof(control.buf);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(2 * sizeof(int));
+		memcpy(CMSG_DATA(cmsg), (int[]){ mem->pages_fd, mem->shared_fd },
+		       2 * sizeof(int));
+		frame.base = mem->base;
+		frame.encl_size = mem->size;
+	}
+	sendmsg(call->reply, &msg, MSG_NOSIGNAL);
+	pthread_mutex_unlock(&call->dev->lock);
+}
+
+void call_serve(struct device *dev, const struct proto_request *req, int reply)
+{
+	struct proto_frame done = { .kind = PROTO_DONE };
+	struct call call;
+
+	/* The chunk is large and filled before it is read. */
+	memset(&call, 0, offsetof(struct call, chunk));
+	call.dev = dev;
+	call.reply = reply;
+	switch (req->op) {
+	case PROTO_OP_IOCTL:
+		done.result = serve_ioctl(&call, req);
+		break;
+	case PROTO_OP_MAY_MAP:
+		done.result = serve_may_map(&call, req);
+		break;
+	case PROTO_OP_ENCLU:
+		done.outcome = serve_enclu(dev, req);
+		break;
+	default:
+		done.result = -EINVAL;
+		break;
+	}
+	if (req->op == PROTO_OP_ATTACH)
+		send_attached(&call);
+	else
+		send_frame(&call, &done, NULL);
+	close(reply);
+	device_put(dev);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Open files of /dev/sgx_enclave: the meaning is uapi's, the memory that
+ * program and processor share is ours.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static int prepare(void *ctx, const struct sgx_secs *secs)
+{
+	struct device *dev = ctx;
+	struct encl_memory mem;
+	int ret = encl_memory_create(&mem, secs->baseaddr, secs->size);
+
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&dev->lock);
+	encl_memory_destroy(&dev->mem);
+	dev->mem = mem;
+	pthread_mutex_unlock(&dev->lock);
+	return 0;
+}
+
+static void create_failed(void *ctx)
+{
+	struct device *dev = ctx;
+
+	pthread_mutex_lock(&dev->lock);
+	encl_memory_destroy(&dev->mem);
+	pthread_mutex_unlock(&dev->lock);
+}
+
+static void created(void *ctx, const struct sgx_secs *secs, uint64_t secs_pa)
+{
+	struct device *dev = ctx;
+	struct isa_machine *m = dev->server->processor.machine;
+
+	pthread_mutex_lock(&dev->lock);
+	dev->secs_pa = secs_pa;
+	isa_secs_share(m, isa_machine_frame(m, secs_pa), &dev->mem.shared->blk);
+	pthread_mutex_unlock(&dev->lock);
+}
+
+static void page_added(void *ctx, uint64_t offset, const struct sgx_encl_page_info *page)
+{
+	struct device *dev = ctx;
+	struct isa_machine *m = dev->server->processor.machine;
+	const struct isa_epcm_info info = isa_epcm_peek(m, isa_machine_frame(m, page->pa));
+
+	encl_memory_mirror(&dev->mem, offset, &info);
+}
+
+static void initialized(void *ctx)
+{
+	/* The processor itself updates the block it shares. */
+}
+
+static int open_enclave(struct device *dev)
+{
+	const struct uapi_events events = {
+		.ctx = dev,
+		.prepare = prepare,
+		.created = created,
+		.create_failed = create_failed,
+		.page_added = page_added,
+		.initialized = initialized,
+	};
+	const struct sgx_encl_config config = { .owner = dev->owner, .cookie = dev };
+
+	return uapi_encl_open(dev->server->pool, &dev->server->platform, &events, &config,
+			      &dev->encl);
+}
+
+int device_open(struct server *s, int sock, struct device **out)
+{
+	struct ucred peer = { 0 };
+	socklen_t len = sizeof(peer);
+	struct device *dev = calloc(1, sizeof(*dev));
+	int ret;
+
+	if (!dev)
+		return -ENOMEM;
+	getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len);
+	dev->server = s;
+	dev->sock = sock;
+	dev->secs_pa = ISA_NO_FRAME;
+	dev->owner.encl_id = atomic_fetch_add(&s->next_id, 1) + 1;
+	dev->owner.client_id = (uint64_t)peer.pid;
+	dev->owner.pid = peer.pid;
+	atomic_init(&dev->refs, 1);
+	encl_memory_init(&dev->mem);
+	pthread_mutex_init(&dev->lock, NULL);
+	ret = open_enclave(dev);
+	if (ret) {
+		pthread_mutex_destroy(&dev->lock);
+		free(dev);
+		return ret;
+	}
+	*out = dev;
+	return 0;
+}
+
+void device_get(struct device *dev)
+{
+	atomic_fetch_add(&dev->refs, 1);
+}
+
+void device_put(struct device *dev)
+{
+	struct server *s = dev->server;
+	struct isa_machine *m = s->processor.machine;
+
+	if (atomic_fetch_sub(&dev->refs, 1) != 1)
+		return;
+	/*
+	 * Every process that could be inside has closed or died: whatever the
+	 * program left in the shared counters, nobody is inside.
+	 */
+	if (dev->secs_pa != ISA_NO_FRAME)
+		isa_secs_unshare(m, isa_machine_frame(m, dev->secs_pa));
+	uapi_encl_release(dev->encl);
+	encl_memory_destroy(&dev->mem);
+	close(dev->sock);
+	pthread_mutex_destroy(&dev->lock);
+	free(dev);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of src/server share. */
+#ifndef SWSGX_SERVER_INTERNAL_H
+#define SWSGX_SERVER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <swsgx/epc.h>
+#include <swsgx/isa.h>
+#include <swsgx/uapi.h>
+
+#include "proto.h"
+#include "server.h"
+
+/* --- processor.c: the machine and the ENCLS table over it ----------------- */
+
+struct processor {
+	struct isa_machine *machine;
+	/* Where frames live that no enclave's memory file holds. */
+	uint8_t *arena;
+	size_t arena_size;
+	_Atomic(uint8_t *) *placed;	/* by frame; NULL: in the arena */
+	struct isa_section section;
+};
+
+int processor_create(struct processor *p, const struct server_config *config);
+void processor_destroy(struct processor *p);
+
+/** processor_ops() - the manager's ENCLS table over @p. */
+struct epc_encls_ops processor_ops(struct processor *p);
+
+/* --- memory.c: the memory of one enclave ---------------------------------- */
+
+struct encl_memory {
+	int pages_fd, shared_fd;	/* -1: no enclave yet */
+	uint8_t *pages;			/* the whole ELRANGE */
+	uint64_t base, size;
+	struct proto_shared *shared;
+	uint16_t *mirror;
+	size_t shared_size;
+};
+
+void encl_memory_init(struct encl_memory *mem);
+
+/** encl_memory_create() - for an enclave at [@base, @base + @size).  0 or -errno. */
+int encl_memory_create(struct encl_memory *mem, uint64_t base, uint64_t size);
+void encl_memory_destroy(struct encl_memory *mem);
+
+/** encl_memory_mirror() - publish one page to the program. */
+void encl_memory_mirror(struct encl_memory *mem, uint64_t offset,
+			const struct isa_epcm_info *info);
+
+/* --- device.c: open files -------------------------------------------------- */
+
+/* One open file description of /dev/sgx_enclave. */
+struct device {
+	struct server *server;
+	int sock;
+	atomic_uint refs;	/* the event loop, and each call being served */
+	struct uapi_encl *encl;
+	struct encl_memory mem;
+	/* Guards mem against calls that attach while another one creates. */
+	pthread_mutex_t lock;
+	struct sgx_epc_owner owner;
+	uint64_t secs_pa;
+};
+
+/** device_open() - take over @sock, a fresh connection.  0 or -errno. */
+int device_open(struct server *s, int sock, struct device **out);
+void device_get(struct device *dev);
+
+/** device_put() - the last one releases the enclave. */
+void device_put(struct device *dev);
+
+/* --- call.c: one call of a program ----------------------------------------- */
+
+/**
+ * call_serve() - do what @req asks for and say so on @reply.
+ * Takes @reply and a reference to @dev; blocks while the client answers.
+ */
+void call_serve(struct device *dev, const struct proto_request *req, int reply);
+
+/* --- workers.c: threads that serve calls ----------------------------------- */
+
+struct workers;
+
+struct workers *workers_create(void);
+
+/** workers_submit() - call_serve() it on some thread.  Takes @reply and a reference. */
+int workers_submit(struct workers *w, struct device *dev, const struct proto_request *req,
+		   int reply);
+
+/** workers_destroy() - waits for running calls; NULL is fine. */
+void workers_destroy(struct workers *w);
+
+/* --- server.c --------------------------------------------------------------- */
+
+struct server {
+	struct processor processor;
+	struct sgx_epc_pool *pool;
+	struct uapi_platform platform;
+	struct workers *workers;
+	char name[PROTO_NAME_MAX];
+	int enclave_listener, provision_listener;
+	int epoll;
+	atomic_uint_fast64_t next_id;
+};
+
+#endif /* SWSGX_SERVER_INTERNAL_H */

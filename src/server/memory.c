@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The memory of one enclave: a memory file with its pages, at their offset from
+ * the base, and one with what the program must know to enter and leave it.
+ * Both are sparse: only what is touched takes memory, however large ELRANGE is.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+void encl_memory_init(struct encl_memory *mem)
+{
+	*mem = (struct encl_memory){ .pages_fd = -1, .shared_fd = -1 };
+}
+
+static int map_file(const char *name, uint64_t size, void **map)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) < 0)
+		goto fail;
+	*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (*map != MAP_FAILED)
+		return fd;
+fail:
+	close(fd);
+	return -ENOMEM;
+}
+
+int encl_memory_create(struct encl_memory *mem, uint64_t base, uint64_t size)
+{
+	struct encl_memory new = { .base = base, .size = size, .shared_fd = -1 };
+	void *map;
+
+	new.pages_fd = map_file("sgx_enclave", size, &map);
+	if (new.pages_fd < 0)
+		return -ENOMEM;
+	new.pages = map;
+	new.shared_size = PROTO_MIRROR_OFFSET + size / SGX_PAGE_SIZE * sizeof(uint16_t);
+	new.shared_fd = map_file("sgx_enclave-state", new.shared_size, &map);
+	if (new.shared_fd < 0) {
+		encl_memory_destroy(&new);
+		return -ENOMEM;
+	}
+	new.shared = map;
+	new.mirror = (uint16_t *)((uint8_t *)map + PROTO_MIRROR_OFFSET);
+	atomic_store(&new.shared->first, UINT64_MAX);
+	*mem = new;
+	return 0;
+}
+
+void encl_memory_destroy(struct encl_memory *mem)
+{
+	if (mem->pages_fd >= 0) {
+		munmap(mem->pages, mem->size);
+		close(mem->pages_fd);
+	}
+	if (mem->shared_fd >= 0) {
+		munmap(mem->shared, mem->shared_size);
+		close(mem->shared_fd);
+	}
+	encl_memory_init(mem);
+}
+
+void encl_memory_mirror(struct encl_memory *mem, uint64_t offset,
+			const struct isa_epcm_info *info)
+{
+	const uint64_t i = offset / SGX_PAGE_SIZE;
+	uint16_t entry = 0;
+
+	if (info->valid)
+		entry = (uint16_t)(MIRROR_VALID | info->rwx |
+				   (info->pending ? MIRROR_PENDING : 0) |
+				   (info->modified ? MIRROR_MODIFIED : 0) |
+				   (info->blocked ? MIRROR_BLOCKED : 0) |
+				   info->pt << MIRROR_PT_SHIFT);
+	__atomic_store_n(&mem->mirror[i], entry, __ATOMIC_RELEASE);
+	if (i < atomic_load(&mem->shared->first))
+		atomic_store(&mem->shared->first, i);
+	if (i >= atomic_load(&mem->shared->end))
+		atomic_store(&mem->shared->end, i + 1);
+}

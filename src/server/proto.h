@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What client and server say to each other.
+ *
+ * Opening a device file is connecting a SOCK_SEQPACKET socket to the server: the
+ * descriptor the program gets *is* that socket.  So the kernel keeps the life
+ * of an open file description for us, across dup, fork, exec and descriptors
+ * sent elsewhere, and the server learns of the last close as a hang-up.
+ *
+ * Each call travels as one PROTO request on that socket, together with one end
+ * of a fresh socket pair on which everything about this call is said.  Calls of
+ * several threads, or processes, on one descriptor therefore never mix.
+ *
+ *     client                               server
+ *     request + reply end  ------------->
+ *                          <-------------  COPY_IN, COPY_OUT, SOURCE (any number)
+ *     the data, or errno   ------------->
+ *                          <-------------  DONE
+ *
+ * Both run the same binary release: there is no version but PROTO_MAGIC.
+ */
+#ifndef SWSGX_PROTO_H
+#define SWSGX_PROTO_H
+
+#include <stdint.h>
+
+#include <swsgx/isa.h>
+
+#define PROTO_MAGIC 0x31584753u		/* "SGX1" */
+#define PROTO_ENV "SWSGX_SERVER"	/* environment: the server's name */
+#define PROTO_NAME_MAX 48u
+
+/* The devices; each is an abstract socket "<name>/<suffix>". */
+#define PROTO_ENCLAVE "/sgx_enclave"
+#define PROTO_PROVISION "/sgx_provision"
+
+/* Data of one frame: what a default socket buffer takes several of. */
+#define PROTO_CHUNK_PAGES 16u
+#define PROTO_CHUNK (PROTO_CHUNK_PAGES * SGX_PAGE_SIZE)
+
+enum proto_op {
+	PROTO_OP_IOCTL = 1,	/* a: command, b: argument */
+	PROTO_OP_MAY_MAP,	/* a: start, b: end, c: PROT_*, d: READ_IMPLIES_EXEC */
+	PROTO_OP_ATTACH,	/* answers the two memory files of the enclave */
+	PROTO_OP_ENCLU,		/* a: leaf, b: RBX, c: RCX, d: RDX */
+};
+
+struct proto_request {
+	uint32_t magic;
+	uint32_t op;
+	uint64_t a, b, c, d;
+};
+
+enum proto_frame_kind {
+	PROTO_COPY_IN = 1,	/* addr, size: send that memory back */
+	PROTO_COPY_OUT,		/* addr, size, data: store it */
+	PROTO_SOURCE,		/* addr, size: as COPY_IN, rules of ADD_PAGES' source */
+	PROTO_PROVISION_FD,	/* addr: is descriptor @addr /dev/sgx_provision? */
+	PROTO_DONE,		/* result; ATTACH: descriptors; ENCLU: outcome */
+};
+
+/* Server to client. */
+struct proto_frame {
+	uint32_t kind;
+	uint32_t size;
+	uint64_t addr;
+	int64_t result;
+	struct isa_outcome outcome;
+	uint64_t base, encl_size;	/* ATTACH */
+};
+
+/* Client to server: then @size bytes, all that could be had before @error. */
+struct proto_data {
+	int32_t error;		/* 0 or errno of the first byte that is missing */
+	uint32_t size;
+	uint32_t interrupted;	/* a signal was handled since the call began */
+	uint32_t reserved;
+};
+
+/*
+ * The second memory file of an enclave: one page with struct isa_encl_block and
+ * the bounds of what follows, then a uint16_t a page of the enclave that
+ * mirrors its EPCM entry.  The server only ever writes the mirror.
+ */
+struct proto_shared {
+	struct isa_encl_block blk;
+	/* Pages below first or from end on have an all-zero mirror. */
+	_Atomic uint64_t first, end;
+};
+
+#define PROTO_MIRROR_OFFSET SGX_PAGE_SIZE
+
+#define MIRROR_RWX 0x7u
+#define MIRROR_PENDING 0x8u
+#define MIRROR_MODIFIED 0x10u
+#define MIRROR_BLOCKED 0x40u
+#define MIRROR_VALID 0x80u
+#define MIRROR_PT_SHIFT 8
+
+_Static_assert(sizeof(struct proto_shared) <= PROTO_MIRROR_OFFSET, "one page");
+
+#endif /* SWSGX_PROTO_H */

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The event loop: new connections, requests, hang-ups, and the end of the
+ * program the server is for.  It never waits for a client; calls are served by
+ * the workers.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* --- what the manager stands on --------------------------------------------- */
+
+static void *port_alloc(void *ctx, size_t size)
+{
+	return calloc(1, size);
+}
+
+static void port_free(void *ctx, void *p)
+{
+	free(p);
+}
+
+static void port_log(void *ctx, enum epc_log_level level, const char *message)
+{
+	static const char *const names[] = { "info", "warning", "error" };
+
+	fprintf(stderr, "swsgx: %s: %s\n", names[level], message);
+}
+
+static uint64_t port_time_ns(void *ctx)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static unsigned int port_node(void *ctx)
+{
+	return 0;	/* the one section is on node 0 */
+}
+
+static void port_yield(void *ctx)
+{
+	sched_yield();
+}
+
+static int create_pool(struct server *s)
+{
+	const struct sgx_epc_config config = {
+		.sections = &s->processor.section,
+		.nr_sections = 1,
+		.port = {
+			.alloc = port_alloc,
+			.free = port_free,
+			.log = port_log,
+			.time_ns = port_time_ns,
+			.node = port_node,
+			.yield = port_yield,
+		},
+		.ops = processor_ops(&s->processor),
+		/* Like a kernel, take nothing about the EPC on trust. */
+		.known_clean = false,
+	};
+	atomic_bool stop = false;
+	int ret = sgx_epc_pool_create(&config, &s->pool);
+
+	if (!ret)
+		sgx_epc_sanitize(s->pool, &stop);
+	return ret;
+}
+
+/* --- sockets ------------------------------------------------------------------ */
+
+static int listen_on(const struct server *s, const char *suffix)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int n, ret;
+
+	if (fd < 0)
+		return -errno;
+	/* Abstract: nothing in a file system, so nothing to clean up. */
+	n = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "%s%s", s->name, suffix);
+	if (bind(fd, (struct sockaddr *)&addr,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0 &&
+	    listen(fd, 128) == 0)
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* EPC is memory: more of it than the host has cannot be had. */
+static bool fits_into_memory(uint64_t size)
+{
+	return size / (uint64_t)sysconf(_SC_PAGESIZE) <= (uint64_t)sysconf(_SC_PHYS_PAGES);
+}
+
+static int open_devices(struct server *s)
+{
+	uint64_t id[2];
+
+	if (getrandom(id, sizeof(id), 0) != sizeof(id))
+		return -EIO;
+	snprintf(s->name, sizeof(s->name), "swsgx-%016llx%016llx", (unsigned long long)id[0],
+		 (unsigned long long)id[1]);
+	s->enclave_listener = listen_on(s, PROTO_ENCLAVE);
+	if (s->enclave_listener < 0)
+		return s->enclave_listener;
+	s->provision_listener = listen_on(s, PROTO_PROVISION);
+	return s->provision_listener < 0 ? s->provision_listener : 0;
+}
+
+int server_create(const struct server_config *config, struct server **out)
+{
+	struct server *s = fits_into_memory(config->epc_size) ? calloc(1, sizeof(*s)) : NULL;
+	int ret;
+
+	if (!s)
+		return -ENOMEM;
+	s->enclave_listener = s->provision_listener = s->epoll = -1;
+	s->platform.profile = config->profile;
+	s->platform.sha256 = isa_sha256;
+	ret = processor_create(&s->processor, config);
+	if (!ret)
+		ret = create_pool(s);
+	if (!ret)
+		ret = open_devices(s);
+	if (ret) {
+		server_destroy(s);
+		return ret;
+	}
+	*out = s;
+	return 0;
+}
+
+const char *server_name(const struct server *s)
+{
+	return s->name;
+}
+
+void server_destroy(struct server *s)
+{
+	if (!s)
+		return;
+	if (s->enclave_listener >= 0)
+		close(s->enclave_listener);
+	if (s->provision_listener >= 0)
+		close(s->provision_listener);
+	sgx_epc_pool_destroy(s->pool);
+	processor_destroy(&s->processor);
+	free(s);
+}
+
+/* --- the loop ------------------------------------------------------------------ */
+
+/* What an event is about: one of these tags, or a device. */
+static const char tag_enclave, tag_provision, tag_program, tag_lifeline;
+
+struct loop {
+	struct server *s;
+	unsigned int nr_open;	/* connections of either kind */
+	bool program_gone, lifeline_gone;
+};
+
+static int watch(struct server *s, int fd, const void *what)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = (void *)(uintptr_t)what };
+
+	return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* An abstract socket has no permissions: only our own user may connect. */
+static bool peer_is_ours(int sock)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       (peer.uid == geteuid() || peer.uid == 0);
+}
+
+static void accept_enclave(struct loop *loop)
+{
+	struct server *s = loop->s;
+	int sock = accept4(s->enclave_listener, NULL, NULL, SOCK_CLOEXEC);
+	struct device *dev;
+
+	if (sock < 0)
+		return;
+	if (!peer_is_ours(sock) || device_open(s, sock, &dev)) {
+		close(sock);
+		return;
+	}
+	if (watch(s, sock, dev)) {
+		device_put(dev);
+		return;
+	}
+	loop->nr_open++;
+}
+
+/*
+ * /dev/sgx_provision has no operations: its descriptor only has to exist, and
+ * to be ours.  So the connection is made, and forgotten.
+ */
+static void accept_provision(struct loop *loop)
+{
+	int sock = accept4(loop->s->provision_listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (sock >= 0)
+		close(sock);
+}
+
+static void close_connection(struct loop *loop, struct device *dev)
+{
+	epoll_ctl(loop->s->epoll, EPOLL_CTL_DEL, dev->sock, NULL);
+	shutdown(dev->sock, SHUT_RDWR);
+	loop->nr_open--;
+	device_put(dev);
+}
+
+/* Take the reply end out of the message; -1 when there is not exactly one. */
+static int take_reply(struct msghdr *msg)
+{
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
+	int fd;
+
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS ||
+	    cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
+		return -1;
+	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
+	return fd;
+}
+
+static bool is_seqpacket(int fd)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET;
+}
+
+/*
+ * Receive one request.  0: served by a worker now; otherwise the client broke
+ * the protocol or hung up, and is cut off.
+ */
+static int take_request(struct server *s, struct device *dev)
+{
+	struct proto_request req;
+	struct iovec iov = { &req, sizeof(req) };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	ssize_t n = recvmsg(dev->sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	int reply, ret;
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	reply = take_reply(&msg);
+	if (n != sizeof(req) || req.magic != PROTO_MAGIC || reply < 0 || !is_seqpacket(reply)) {
+		if (reply >= 0)
+			close(reply);
+		return -EPROTO;
+	}
+	device_get(dev);
+	ret = workers_submit(s->workers, dev, &req, reply);
+	if (ret) {
+		close(reply);
+		device_put(dev);
+	}
+	return ret == -ENOMEM || ret == -EAGAIN ? 0 : ret;
+}
+
+static void handle(struct loop *loop, void *what)
+{
+	struct server *s = loop->s;
+
+	if (what == &tag_enclave) {
+		accept_enclave(loop);
+	} else if (what == &tag_provision) {
+		accept_provision(loop);
+	} else if (what == &tag_program) {
+		loop->program_gone = true;
+	} else if (what == &tag_lifeline) {
+		loop->lifeline_gone = true;
+	} else if (take_request(s, what)) {
+		close_connection(loop, what);
+	}
+}
+
+static int watch_all(struct loop *loop, int program, int lifeline)
+{
+	struct server *s = loop->s;
+	int ret = watch(s, s->enclave_listener, &tag_enclave);
+
+	if (!ret)
+		ret = watch(s, s->provision_listener, &tag_provision);
+	if (!ret && program >= 0)
+		ret = watch(s, program, &tag_program);
+	if (!ret && lifeline >= 0)
+		ret = watch(s, lifeline, &tag_lifeline);
+	loop->program_gone = program < 0;
+	loop->lifeline_gone = lifeline < 0;
+	return ret;
+}
+
+static bool is_needed(const struct loop *loop)
+{
+	return !loop->program_gone || !loop->lifeline_gone || loop->nr_open;
+}
+
+static int run_loop(struct loop *loop, int program, int lifeline)
+{
+	struct server *s = loop->s;
+
+	while (is_needed(loop)) {
+		struct epoll_event event;
+		int n = epoll_wait(s->epoll, &event, 1, -1);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n <= 0)
+			continue;
+		handle(loop, event.data.ptr);
+		/* Both stay readable for ever once they are gone. */
+		if (event.data.ptr == &tag_program)
+			epoll_ctl(s->epoll, EPOLL_CTL_DEL, program, NULL);
+		if (event.data.ptr == &tag_lifeline)
+			epoll_ctl(s->epoll, EPOLL_CTL_DEL, lifeline, NULL);
+	}
+	return 0;
+}
+
+int server_run(struct server *s, int program, int lifeline)
+{
+	struct loop loop = { .s = s };
+	int ret;
+
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll < 0)
+		return -errno;
+	s->workers = workers_create();
+	ret = s->workers ? watch_all(&loop, program, lifeline) : -ENOMEM;
+	if (!ret)
+		ret = run_loop(&loop, program, lifeline);
+	workers_destroy(s->workers);
+	close(s->epoll);
+	return ret;
+}

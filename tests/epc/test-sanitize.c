@@ -134,6 +134,20 @@ static void does_nothing_when_stopped_before_the_start(void **state)
 	fake_finish(&f);
 }
 
+static void reports_no_failure_when_stopped_after_one(void **state)
+{
+	struct stopper s;
+	struct fake f;
+
+	/* All fail, in both passes; the stop comes after one has failed twice. */
+	start_stoppable(&f, &s, SMALL_PAGES + 1);
+	fake_fail(&f, FAKE_EREMOVE, 1, 2 * SMALL_PAGES, fake_fault(X86_GP));
+	assert_int_equal(sgx_epc_sanitize(f.pool, &s.stop), 0);
+	assert_int_equal(f.script[FAKE_EREMOVE].nr_calls, SMALL_PAGES + 1);
+	assert_counts(&f, 0, 0, 0, SMALL_PAGES);
+	fake_finish(&f);
+}
+
 static void allocates_while_sanitizing_is_incomplete(void **state)
 {
 	struct sgx_epc_page *page;
@@ -184,6 +198,7 @@ int main(void)
 		cmocka_unit_test(leaves_what_no_pass_can_clean),
 		cmocka_unit_test(stops_when_told_and_goes_on_later),
 		cmocka_unit_test(does_nothing_when_stopped_before_the_start),
+		cmocka_unit_test(reports_no_failure_when_stopped_after_one),
 		cmocka_unit_test(allocates_while_sanitizing_is_incomplete),
 		cmocka_unit_test(aborts_on_free_of_an_unsanitized_page),
 	};

@@ -12,21 +12,43 @@
 
 #define NR_THREADS 2
 #define NR_HELD 48
-#define NR_ROUNDS 20000
+#define NR_ROUNDS 100000
 
 static const struct isa_section sections[] = {
 	{ .pa = 0x10000000, .nr_pages = 40, .node = 0 },
 	{ .pa = 0x20000000, .nr_pages = 40, .node = 1 },
 };
 
+static pthread_barrier_t barrier;
+
+/*
+ * Start thread @nr together with the others, each on a CPU of its own where
+ * there are as many: short runs would otherwise follow one another.
+ */
+static void line_up(unsigned int nr)
+{
+	cpu_set_t allowed, mine;
+	unsigned int cpu, seen = 0;
+
+	pthread_getaffinity_np(pthread_self(), sizeof(allowed), &allowed);
+	CPU_ZERO(&mine);
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &allowed) &&
+		    seen++ == nr % (unsigned int)CPU_COUNT(&allowed))
+			CPU_SET(cpu, &mine);
+	}
+	pthread_setaffinity_np(pthread_self(), sizeof(mine), &mine);
+	pthread_barrier_wait(&barrier);
+}
+
 struct worker {
 	struct fake *f;
 	pthread_t thread;
+	unsigned int nr;
 	unsigned int seed;
 	struct sgx_epc_owner owner;
 	struct sgx_epc_page *held[NR_HELD];
 	unsigned int nr_held, nr_full, nr_leaked;
-	bool through_encl;	/* free by sgx_encl_free_epc_page() */
 };
 
 /* Per page: held by how many.  Of both nodes, by address. */
@@ -55,10 +77,11 @@ static void worker_give(struct worker *w, unsigned int i)
 
 	w->held[i] = w->held[--w->nr_held];
 	atomic_fetch_sub(holder_of(w, page), 1);
-	if (!w->through_encl)
+	/* Half of them the way enclaves do. */
+	if (i % 2)
 		sgx_free_epc_page(w->f->pool, page);
 	else if (!sgx_encl_free_epc_page(w->f->pool, page, "stress"))
-		w->nr_leaked++;
+		abort();
 }
 
 static void *work(void *arg)
@@ -66,6 +89,7 @@ static void *work(void *arg)
 	struct worker *w = arg;
 	unsigned int i;
 
+	line_up(w->nr);
 	for (i = 0; i < NR_ROUNDS; i++) {
 		const unsigned int r = (unsigned int)rand_r(&w->seed);
 
@@ -98,25 +122,24 @@ static void yield_cpu(void *ctx)
 	sched_yield();
 }
 
-static void start(struct fake *f, bool known_clean)
+static void create(struct fake *f)
 {
-	fake_init(f, sections, 2, known_clean);
 	f->config.port.node = alternating_node;
 	f->config.port.time_ns = shared_time_ns;
 	f->config.port.yield = yield_cpu;
 	assert_int_equal(sgx_epc_pool_create(&f->config, &f->pool), 0);
 }
 
-static void run(struct fake *f, struct worker workers[NR_THREADS], bool through_encl)
+static void run(struct fake *f, struct worker workers[NR_THREADS], void *(*fn)(void *))
 {
 	unsigned int i;
 
 	for (i = 0; i < NR_THREADS; i++) {
 		workers[i] = (struct worker){
-			.f = f, .seed = i + 1, .owner.encl_id = i + 1,
-			.through_encl = through_encl,
+			.f = f, .nr = i, .seed = i + 1,
+			.owner.encl_id = i + 1,
 		};
-		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, fn, &workers[i]), 0);
 	}
 }
 
@@ -133,39 +156,71 @@ static void no_page_has_two_holders(void **state)
 	struct worker workers[NR_THREADS];
 	struct fake f;
 
-	start(&f, true);
-	run(&f, workers, false);
+	fake_init(&f, sections, 2, true);
+	create(&f);
+	run(&f, workers, work);
 	join(workers);
 	assert_counts(&f, 80, 0, 0, 0);
 	assert_pool_clean(&f);
 	fake_finish(&f);
 }
 
+/* Fails without any state, hence without ordering one thread after the other. */
+static struct isa_outcome eremove_fails(void *ctx, uint64_t page)
+{
+	return fake_fault(X86_GP);
+}
+
+static void *leak_all(void *arg)
+{
+	struct worker *w = arg;
+	struct sgx_epc_page *page;
+
+	line_up(w->nr);
+	while (!sgx_alloc_epc_page(w->f->pool, &w->owner, 0, &page))
+		w->nr_leaked += !sgx_encl_free_epc_page(w->f->pool, page, "stress");
+	return NULL;
+}
+
+/* Each page once, with the owner that had it. */
+static void check_all_leaked(struct fake *f, const struct worker workers[NR_THREADS])
+{
+	struct sgx_epc_leak *rows = calloc(f->nr_pages, sizeof(*rows));
+	unsigned int nr_of[NR_THREADS] = { 0 };
+	size_t i;
+
+	assert_int_equal(sgx_epc_leaks(f->pool, 0, rows, f->nr_pages), f->nr_pages);
+	for (i = 0; i < f->nr_pages; i++) {
+		struct fake_page *page = fake_page_at(f, rows[i].pa);
+
+		assert_false(page->placed);
+		page->placed = true;
+		assert_in_range(rows[i].owner.encl_id, 1, NR_THREADS);
+		nr_of[rows[i].owner.encl_id - 1]++;
+	}
+	for (i = 0; i < NR_THREADS; i++)
+		assert_int_equal(nr_of[i], workers[i].nr_leaked);
+	free(rows);
+}
+
 static void leaks_of_both_threads_are_all_in_the_ledger(void **state)
 {
+	static const struct isa_section large[] = {
+		{ .pa = 1ull << 32, .nr_pages = 30000, .node = 0 },
+		{ .pa = 1ull << 40, .nr_pages = 30000, .node = 1 },
+	};
 	struct worker workers[NR_THREADS];
-	struct sgx_epc_leak rows[80];
-	bool seen[80] = { false };
 	struct fake f;
-	size_t i, nr;
 
-	start(&f, true);
-	fake_fail(&f, FAKE_EREMOVE, 1000, 60, fake_fault(X86_GP));
-	run(&f, workers, true);
+	fake_init(&f, large, 2, true);
+	f.config.ops.eremove = eremove_fails;
+	f.config.ops.peek = NULL;
+	create(&f);
+	run(&f, workers, leak_all);
 	join(workers);
-	assert_counts(&f, 20, 0, 60, 0);
-	assert_int_equal(workers[0].nr_leaked + workers[1].nr_leaked, 60);
+	assert_counts(&f, 0, 0, 60000, 0);
 	assert_int_equal(f.log->nr, 1);
-
-	nr = sgx_epc_leaks(f.pool, 0, rows, 80);
-	assert_int_equal(nr, 60);
-	for (i = 0; i < nr; i++) {
-		const size_t page = (size_t)(fake_page_at(&f, rows[i].pa) - f.pages);
-
-		assert_false(seen[page]);
-		seen[page] = true;
-		assert_in_range(rows[i].owner.encl_id, 1, NR_THREADS);
-	}
+	check_all_leaked(&f, workers);
 	fake_finish(&f);
 }
 
@@ -176,8 +231,9 @@ static void allocator_works_while_pages_are_sanitized(void **state)
 	unsigned int i;
 
 	for (i = 0; i < 10; i++) {
-		start(&f, false);
-		run(&f, workers, false);
+		fake_init(&f, sections, 2, false);
+		create(&f);
+		run(&f, workers, work);
 		assert_int_equal(sgx_epc_sanitize(f.pool, NULL), 0);
 		join(workers);
 		assert_counts(&f, 80, 0, 0, 0);
@@ -193,7 +249,7 @@ static const struct sgx_secinfo reg = { .flags = SECINFO_R | SECINFO_PT(PT_REG) 
 struct builder {
 	struct sgx_encl *encl;
 	pthread_t thread;
-	unsigned int nr_added, nr_busy;
+	unsigned int nr, nr_added, nr_busy;
 };
 
 static void *build(void *arg)
@@ -201,6 +257,7 @@ static void *build(void *arg)
 	struct builder *b = arg;
 	uint64_t i;
 
+	line_up(b->nr);
 	for (i = 0; i < 64; i++) {
 		const int err = sgx_encl_add_page(b->encl, i << 20, page_source, &reg, true);
 
@@ -220,12 +277,12 @@ static void two_builders_never_share_an_offset(void **state)
 	unsigned int i;
 
 	fake_init(&f, sections, 2, true);
-	f.config.port.node = alternating_node;
-	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	create(&f);
 	assert_int_equal(sgx_encl_create(f.pool, &config, &encl), 0);
 	assert_int_equal(sgx_encl_ecreate(encl, &secs), 0);
 	for (i = 0; i < 2; i++) {
 		builders[i].encl = encl;
+		builders[i].nr = i;
 		pthread_create(&builders[i].thread, NULL, build, &builders[i]);
 	}
 	for (i = 0; i < 2; i++)
@@ -248,5 +305,7 @@ int main(void)
 		cmocka_unit_test(two_builders_never_share_an_offset),
 	};
 
+	if (pthread_barrier_init(&barrier, NULL, NR_THREADS))
+		return 1;
 	return cmocka_run_group_tests_name("stress", tests, NULL, NULL);
 }

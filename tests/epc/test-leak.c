@@ -42,6 +42,20 @@ static void message_names_code_or_fault(void **state)
 	check_message(fake_error(9999), "9999 (0x270f, ?)");
 }
 
+static void document_shows_the_message_as_logged(void **state)
+{
+	char message[512], line[1024];
+	bool found = false;
+	FILE *doc = fopen(LEAK_DOCUMENT, "r");
+
+	assert_non_null(doc);
+	sgx_epc_format_leak_message(fake_fault(X86_GP), message, sizeof(message));
+	while (!found && fgets(line, sizeof(line), doc))
+		found = strstr(line, message) != NULL;
+	fclose(doc);
+	assert_true(found);
+}
+
 static void message_is_terminated_in_any_buffer(void **state)
 {
 	char buf[32];
@@ -368,6 +382,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(message_names_code_or_fault),
+		cmocka_unit_test(document_shows_the_message_as_logged),
 		cmocka_unit_test(message_is_terminated_in_any_buffer),
 		cmocka_unit_test(longest_message_fits_its_log_record),
 		cmocka_unit_test(outcome_is_an_int_as_the_kernel_prints_it),

@@ -96,16 +96,15 @@ uint64_t isa_fixture_la(const struct isa_fixture *f, uint64_t frame)
 	return pa_of(frame);
 }
 
-struct isa_fixture *isa_fixture_create_seeded(const char *profile, uint8_t seed,
-					      uint8_t owner_epoch, uint8_t boot_random)
+static const struct isa_section sections[2] = {
+	{ .pa = FIXTURE_PA0, .nr_pages = FIXTURE_SECTION_PAGES, .node = 0 },
+	{ .pa = FIXTURE_PA1, .nr_pages = FIXTURE_SECTION_PAGES, .node = 1 },
+};
+
+static struct isa_config default_config(void)
 {
-	static const struct isa_section sections[2] = {
-		{ .pa = FIXTURE_PA0, .nr_pages = FIXTURE_SECTION_PAGES, .node = 0 },
-		{ .pa = FIXTURE_PA1, .nr_pages = FIXTURE_SECTION_PAGES, .node = 1 },
-	};
-	struct isa_fixture *f = aligned_alloc(4096, (sizeof(*f) + 4095) & ~4095ul);
 	struct isa_config config = {
-		.profile = profile ? isa_profile_find(profile) : isa_profile_at(0),
+		.profile = isa_profile_at(0),
 		.sections = sections,
 		.nr_sections = 2,
 		.xcr0 = 0x2ff,
@@ -115,16 +114,23 @@ struct isa_fixture *isa_fixture_create_seeded(const char *profile, uint8_t seed,
 		.epc_page = epc_page,
 	};
 
+	memset(config.seed, 1, sizeof(config.seed));
+	memset(config.owner_epoch, 2, sizeof(config.owner_epoch));
+	memset(config.boot_random, 3, sizeof(config.boot_random));
+	return config;
+}
+
+static struct isa_fixture *create(struct isa_config *config)
+{
+	struct isa_fixture *f = aligned_alloc(4096, (sizeof(*f) + 4095) & ~4095ul);
+
 	assert_non_null(f);
 	memset(f, 0, sizeof(*f));
-	memset(config.seed, seed, sizeof(config.seed));
-	memset(config.owner_epoch, owner_epoch, sizeof(config.owner_epoch));
-	memset(config.boot_random, boot_random, sizeof(config.boot_random));
-	config.ctx = f;
 	f->epc = aligned_alloc(4096, FIXTURE_NR_FRAMES * SGX_PAGE_SIZE);
 	assert_non_null(f->epc);
 	memset(f->epc, 0xa5, FIXTURE_NR_FRAMES * SGX_PAGE_SIZE);
-	assert_int_equal(isa_machine_create(&config, &f->m), 0);
+	config->ctx = f;
+	assert_int_equal(isa_machine_create(config, &f->m), 0);
 	isa_lp_init(&f->os, f->m, &mmu, f, 0);
 	isa_lp_init(&f->encl, f->m, &mmu, f, 3);
 	return f;
@@ -132,7 +138,30 @@ struct isa_fixture *isa_fixture_create_seeded(const char *profile, uint8_t seed,
 
 struct isa_fixture *isa_fixture_create(const char *profile)
 {
-	return isa_fixture_create_seeded(profile, 1, 2, 3);
+	struct isa_config config = default_config();
+
+	if (profile)
+		config.profile = isa_profile_find(profile);
+	return create(&config);
+}
+
+struct isa_fixture *isa_fixture_create_seeded(uint8_t seed, uint8_t owner_epoch,
+					      uint8_t boot_random)
+{
+	struct isa_config config = default_config();
+
+	memset(config.seed, seed, sizeof(config.seed));
+	memset(config.owner_epoch, owner_epoch, sizeof(config.owner_epoch));
+	memset(config.boot_random, boot_random, sizeof(config.boot_random));
+	return create(&config);
+}
+
+struct isa_fixture *isa_fixture_create_xsave(uint32_t avx_end)
+{
+	struct isa_config config = default_config();
+
+	config.xsave_size[2] = avx_end;
+	return create(&config);
 }
 
 void isa_fixture_destroy(struct isa_fixture *f)

@@ -58,9 +58,12 @@ struct isa_fixture {
 /** isa_fixture_create() - @profile: NULL for the default one. */
 struct isa_fixture *isa_fixture_create(const char *profile);
 
-/** isa_fixture_create_seeded() - a machine of another seed, owner or power cycle. */
-struct isa_fixture *isa_fixture_create_seeded(const char *profile, uint8_t seed,
-					      uint8_t owner_epoch, uint8_t boot_random);
+/** isa_fixture_create_seeded() - of another seed, owner, power cycle; the default is 1, 2, 3. */
+struct isa_fixture *isa_fixture_create_seeded(uint8_t seed, uint8_t owner_epoch,
+					      uint8_t boot_random);
+
+/** isa_fixture_create_xsave() - a machine whose AVX state ends at @avx_end in an XSAVE area. */
+struct isa_fixture *isa_fixture_create_xsave(uint32_t avx_end);
 void isa_fixture_destroy(struct isa_fixture *f);
 
 /** isa_fixture_la() - where the operating system sees @frame. */

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* ENCLS, ENCLU and ENCLV before any leaf runs; names and profiles. */
+#include "fixture.h"
+
+#include "internal.h"
+
+static bool is_gp(struct isa_outcome o)
+{
+	return o.kind == ISA_FAULT && o.vector == X86_GP;
+}
+
+static void encls_is_undefined_above_ring_0(void **state)
+{
+	struct isa_fixture *f = *state;
+
+	for (uint8_t cpl = 1; cpl <= 3; cpl++) {
+		f->os.cpl = cpl;
+		assert_ud(isa_encls(&f->os, ISA_ENCLS_EREMOVE));
+		assert_ud(isa_encls(&f->os, 0x40));
+	}
+	f->os.cpl = 0;
+}
+
+static void enclu_is_undefined_below_ring_3(void **state)
+{
+	struct isa_fixture *f = *state;
+
+	for (uint8_t cpl = 0; cpl < 3; cpl++) {
+		f->encl.cpl = cpl;
+		assert_ud(isa_enclu(&f->encl, ISA_ENCLU_EREPORT));
+		assert_ud(isa_enclu(&f->encl, 0x40));
+	}
+	f->encl.cpl = 3;
+}
+
+static void everything_is_undefined_without_sgx1(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	struct isa_profile none = *isa_profile_at(0);
+
+	none.cpuid_12_0_eax = 0;
+	f->m->config.profile = &none;
+	f->os.cpl = 3;
+	assert_ud(isa_encls(&f->os, ISA_ENCLS_EREMOVE));
+	f->os.cpl = 0;
+	assert_ud(isa_encls(&f->os, ISA_ENCLS_EREMOVE));
+	assert_ud(isa_enclu(&f->encl, ISA_ENCLU_EREPORT));
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+static void unknown_leaves_fault(void **state)
+{
+	struct isa_fixture *f = *state;
+	unsigned int nr_encls = 0, nr_enclu = 0;
+
+	for (uint32_t leaf = 0; leaf < 0x200; leaf++) {
+		if (!isa_leaf_name(ISA_ENCLS, leaf)) {
+			assert_gp(isa_encls(&f->os, leaf));
+			nr_encls++;
+		}
+		if (!isa_leaf_name(ISA_ENCLU, leaf)) {
+			assert_gp(isa_enclu(&f->encl, leaf));
+			nr_enclu++;
+		}
+	}
+	assert_int_equal(nr_encls, 0x200 - 5);
+	assert_int_equal(nr_enclu, 0x200 - 5);
+	assert_gp(isa_encls(&f->os, UINT32_MAX));
+	assert_gp(isa_enclu(&f->encl, UINT32_MAX));
+}
+
+/* Pointed at ordinary memory, each leaf says that its operand is no EPC. */
+static void known_leaves_are_reached(void **state)
+{
+	struct isa_fixture *f = *state;
+	const uint64_t ram = (uintptr_t)f->page;
+
+	f->os.rbx = f->os.rcx = f->os.rdx = ram;
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_ECREATE), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EADD), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EINIT), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EREMOVE), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EEXTEND), ram);
+}
+
+static void faults_of_the_supervisor_carry_no_user_bit(void **state)
+{
+	struct isa_fixture *f = *state;
+
+	f->os.rcx = (uintptr_t)f->page;
+	assert_int_equal(isa_encls(&f->os, ISA_ENCLS_EREMOVE).error_code,
+			 PFEC_P | PFEC_W | PFEC_SGX);
+}
+
+static void enclave_leaves_fault_outside_an_enclave(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	const uint64_t outside[] = { ISA_NO_FRAME, FIXTURE_NR_FRAMES, FIXTURE_FREE, FIXTURE_RW };
+
+	isa_fixture_start(f, NULL, 0);
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+		f->encl.secs_frame = outside[i];
+		f->encl.rbx = f->encl.rcx = f->encl.rdx = FIXTURE_BASE + 0x2000;
+		assert_true(is_gp(isa_enclu(&f->encl, ISA_ENCLU_EREPORT)));
+		assert_true(is_gp(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY)));
+	}
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+static void an_uninitialized_enclave_cannot_be_active(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+
+	isa_fixture_build(f, NULL);
+	f->encl.secs_frame = FIXTURE_SECS;
+	memset(isa_fixture_contents(f, FIXTURE_RW), 0, SGX_PAGE_SIZE);
+	f->encl.rbx = FIXTURE_BASE + 0x2000;
+	f->encl.rcx = FIXTURE_BASE + 0x2000;
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY));
+	isa_fixture_sigstruct(f, NULL, 0);
+	assert_done(isa_fixture_einit(f, FIXTURE_SECS, &f->sig, NULL));
+	assert_error(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY), SGX_INVALID_ATTRIBUTE);
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+static void entry_inside_an_enclave_faults(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+
+	isa_fixture_start(f, NULL, 0);
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_EENTER));
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_ERESUME));
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+static void enclv_is_undefined_unless_enumerated(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	struct isa_profile oversub = *isa_profile_at(0);
+
+	for (uint32_t leaf = 0; leaf < 4; leaf++)
+		assert_ud(isa_enclv(&f->os, leaf));
+	oversub.cpuid_12_0_eax |= 1u << 5;
+	f->m->config.profile = &oversub;
+	assert_gp(isa_enclv(&f->os, 0x40));
+	f->os.cpl = 3;
+	assert_ud(isa_enclv(&f->os, 0x40));
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+static void names_are_the_manuals(void **state)
+{
+	assert_string_equal(isa_error_name(0), "SGX_SUCCESS");
+	assert_string_equal(isa_error_name(13), "SGX_CHILD_PRESENT");
+	assert_string_equal(isa_error_name(256), "SGX_INVALID_KEYNAME");
+	assert_string_equal(isa_error_name(22), "?");
+	assert_string_equal(isa_vector_name(14), "#PF");
+	assert_string_equal(isa_vector_name(21), "#CP");
+	assert_string_equal(isa_vector_name(2), "?");
+	assert_string_equal(isa_leaf_name(ISA_ENCLS, 6), "EEXTEND");
+	assert_string_equal(isa_leaf_name(ISA_ENCLU, 3), "ERESUME");
+	assert_null(isa_leaf_name(ISA_ENCLV, 0));
+	assert_null(isa_leaf_name(ISA_ENCLS, 5));
+	(void)state;
+}
+
+static void profiles_are_found_by_name_and_number(void **state)
+{
+	size_t i;
+
+	for (i = 0; isa_profile_at(i); i++) {
+		const struct isa_profile *p = isa_profile_at(i);
+
+		assert_ptr_equal(isa_profile_find(p->name), p);
+		assert_non_null(p->summary);
+		/* Without these nothing runs. */
+		assert_int_equal(p->cpuid_12_0_eax & 1, 1);
+		assert_int_equal(p->xfrm & 3, 3);
+		assert_true(p->attributes & ATTR_MODE64BIT);
+		assert_false(p->attributes & ATTR_INIT);
+	}
+	assert_true(i >= 2);
+	assert_string_equal(isa_profile_at(0)->name, "default");
+	assert_non_null(isa_profile_find("sgx1-client"));
+	assert_null(isa_profile_find("i486"));
+	(void)state;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(encls_is_undefined_above_ring_0),
+		cmocka_unit_test(enclu_is_undefined_below_ring_3),
+		cmocka_unit_test(everything_is_undefined_without_sgx1),
+		cmocka_unit_test(unknown_leaves_fault),
+		cmocka_unit_test(known_leaves_are_reached),
+		cmocka_unit_test(faults_of_the_supervisor_carry_no_user_bit),
+		cmocka_unit_test(enclave_leaves_fault_outside_an_enclave),
+		cmocka_unit_test(an_uninitialized_enclave_cannot_be_active),
+		cmocka_unit_test(entry_inside_an_enclave_faults),
+		cmocka_unit_test(enclv_is_undefined_unless_enumerated),
+		cmocka_unit_test(names_are_the_manuals),
+		cmocka_unit_test(profiles_are_found_by_name_and_number),
+	};
+
+	return cmocka_run_group_tests_name("dispatch", tests, isa_fixture_setup,
+					   isa_fixture_teardown);
+}

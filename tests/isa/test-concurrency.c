@@ -304,11 +304,11 @@ static void two_processors_on_one_page(void **state)
 	struct isa_fixture *f = with_secs();
 
 	run(f, same_page);
-	for (int i = 0; i < 2; i++) {
-		assert_true(workers[i].done > 0);
+	/* One may starve while the other is preempted with a lock held. */
+	assert_true(workers[0].done + workers[1].done > 0);
+	for (int i = 0; i < 2; i++)
 		assert_int_equal(workers[i].done + workers[i].conflicts + workers[i].others,
 				 3 * ROUNDS);
-	}
 	assert_quiet(f);
 	isa_fixture_destroy(f);
 	(void)state;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 
 #define DEFAULT_EPC (64ull << 20)
 #define MAX_EPC (1ull << 40)
+#define LIFELINE_FD 699
 
 static const char usage[] =
 	"Usage: swsgx run [OPTIONS] [--] PROGRAM [ARGS...]\n"
@@ -160,6 +162,12 @@ static bool preload(const char *client)
 	const char *others = getenv("LD_PRELOAD");
 	char value[2 * PATH_MAX];
 
+	/* The loader splits its list at both, and has no way to quote them. */
+	if (strpbrk(client, ": ")) {
+		complain("'%s' cannot be preloaded: there is a space or a colon in its path",
+			 client);
+		return false;
+	}
 	if (snprintf(value, sizeof(value), "%s%s%s", client, others ? ":" : "",
 		     others ? others : "") >= (int)sizeof(value))
 		return false;
@@ -168,7 +176,18 @@ static bool preload(const char *client)
 
 /* --- the server --------------------------------------------------------------------- */
 
-/* Keep standard error, for what must be said, and the three descriptors it needs. */
+/* An enclave takes three descriptors here: have as many as we may. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+/* Leave the program's terminal; keep standard error, for what must be said. */
 static void detach(void)
 {
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -176,6 +195,7 @@ static void detach(void)
 	setsid();
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_NAME, "swsgx-server");
+	raise_descriptor_limit();
 	if (null >= 0) {
 		dup2(null, STDIN_FILENO);
 		dup2(null, STDOUT_FILENO);
@@ -205,6 +225,17 @@ static _Noreturn void serve(struct server *server, int program, int lifeline)
 	_exit(ret ? 1 : 0);
 }
 
+/* Out of the way of programs that count their descriptors, if there is room. */
+static void move_up(int *fd)
+{
+	const int up = fcntl(*fd, F_DUPFD, LIFELINE_FD);
+
+	if (up < 0)
+		return;
+	close(*fd);
+	*fd = up;
+}
+
 /*
  * Start the server.  The write end of the lifeline stays open here, and so in
  * the program and its children: the server hears when the last one is gone.
@@ -219,6 +250,7 @@ static int start_server(const struct options *o)
 
 	if (program < 0 || pipe(lifeline) < 0)
 		return -errno;
+	move_up(&lifeline[1]);
 	ret = server_create(&config, &server);
 	if (ret)
 		return ret;
@@ -248,10 +280,12 @@ int cmd_run(int argc, char **argv)
 	ret = program_check(argv[optind], path);
 	if (ret)
 		return ret;
-	if (!find_client(client) || !preload(client)) {
+	if (!find_client(client)) {
 		complain("libswsgx-client.so is not where it belongs, beside this command");
 		return 1;
 	}
+	if (!preload(client))
+		return 1;
 	ret = start_server(&o);
 	if (ret == -ENOMEM)
 		complain("there is no memory for an EPC of %llu bytes",

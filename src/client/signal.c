@@ -233,16 +233,19 @@ static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
 
 /*
  * What really happened to enclave code.  A fetch from outside ELRANGE is #GP,
- * whatever the fetch met there.
+ * unless page tables forbid it: they come first.
  */
 static enum verdict refine(const struct client_thread *thread, const struct isa_regs *r,
 			   struct isa_event *event)
 {
+	const bool is_pf = event->exception && event->vector == X86_PF;
+
 	if (!in_elrange(thread, r->rip)) {
-		*event = (struct isa_event){ .exception = true, .vector = X86_GP };
+		if (!is_pf || !(event->error_code & PFEC_I))
+			*event = (struct isa_event){ .exception = true, .vector = X86_GP };
 		return NOT_OURS;
 	}
-	return event->exception && event->vector == X86_PF ? refine_pf(event) : NOT_OURS;
+	return is_pf ? refine_pf(event) : NOT_OURS;
 }
 
 /* True when the signal is dealt with. */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What going in and out of an enclave costs: EENTER and EEXIT through the vDSO
+ * function, against bare SIGILL round trips, which is what each ENCLU would
+ * cost if it did nothing but trap.  Both run in turns.
+ *
+ * Started by hand it runs itself again under swsgx.
+ *
+ * usage: entry [--json FILE] [--calls N] [--rounds N]
+ */
+#include <limits.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "enclave.h"
+
+#define MAX_RATIO 1.1
+#define SERVER_ENV "SWSGX_SERVER"
+#define ENCLU_LENGTH 3
+
+struct kernel_sigaction {
+	void (*handler)(int, siginfo_t *, void *);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+static double now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(double *v, size_t n)
+{
+	qsort(v, n, sizeof(*v), compare);
+	return v[n / 2];
+}
+
+static void skip_enclu(int sig, siginfo_t *info, void *context)
+{
+	((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP] += ENCLU_LENGTH;
+}
+
+__asm__(".text\nbench_restorer: mov $15, %eax\n\tsyscall\n");
+void bench_restorer(void);
+
+/* Straight to the kernel, past everything that stands before sigaction(). */
+static void set_sigill(const struct kernel_sigaction *new, struct kernel_sigaction *old)
+{
+	syscall(SYS_rt_sigaction, SIGILL, new, old, sizeof(new->mask));
+}
+
+static double bare_sigill_ns(size_t calls)
+{
+	const struct kernel_sigaction bare = {
+		.handler = skip_enclu,
+		.flags = SA_SIGINFO | 0x04000000,	/* SA_RESTORER */
+		.restorer = bench_restorer,
+	};
+	struct kernel_sigaction old;
+	double start;
+
+	set_sigill(&bare, &old);
+	start = now_ns();
+	for (size_t i = 0; i < calls; i++)
+		__asm__ volatile(".byte 0x0f, 0x01, 0xd7" : : "a"(0) : "memory");
+	start = now_ns() - start;
+	set_sigill(&old, NULL);
+	return start / (double)calls;
+}
+
+static double round_trip_ns(const struct test_encl *encl, size_t calls)
+{
+	double start = now_ns();
+
+	for (size_t i = 0; i < calls; i++)
+		test_enter(encl, 0, NULL);
+	return (now_ns() - start) / (double)calls;
+}
+
+static void report(double entry, double bare, const char *json)
+{
+	FILE *f;
+
+	printf("%-52s %8s\n", "median", "ns");
+	printf("%-52s %8.0f\n", "EENTER + EEXIT through the vDSO", entry);
+	printf("%-52s %8.0f\n", "one bare SIGILL round trip", bare);
+	printf("%-52s %8.0f\n", "two bare SIGILL round trips", 2 * bare);
+	printf("%-52s %8.3f   (goal: <= %.1f)\n", "ratio to one", entry / bare, MAX_RATIO);
+	if (!json)
+		return;
+	f = fopen(json, "w");
+	if (!f) {
+		perror(json);
+		exit(1);
+	}
+	fprintf(f, "{ \"entry_ns\": %.1f, \"bare_sigill_ns\": %.1f, \"ratio\": %.4f, \"goal\": %.1f }\n",
+		entry, bare, entry / bare, MAX_RATIO);
+	fclose(f);
+}
+
+/* The command stands beside the directory this program is in. */
+static void run_under_swsgx(char **argv, int argc)
+{
+	char self[PATH_MAX], command[PATH_MAX + 16];
+	char **args = calloc((size_t)argc + 5, sizeof(*args));
+	const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0 || !args)
+		exit(1);
+	self[n] = '\0';
+	snprintf(command, sizeof(command), "%.*s/../swsgx", (int)(strrchr(self, '/') - self), self);
+	args[0] = command;
+	args[1] = (char *)"run";
+	args[2] = (char *)"--";
+	args[3] = self;
+	memcpy(args + 4, argv + 1, (size_t)argc * sizeof(*argv));
+	execv(command, args);
+	perror(command);
+	exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	size_t calls = 1000, rounds = 15;
+	const char *json = NULL;
+	struct test_encl encl;
+	double *entry, *bare;
+
+	if (!getenv(SERVER_ENV))
+		run_under_swsgx(argv, argc);
+	for (int i = 1; i + 1 < argc; i += 2) {
+		if (!strcmp(argv[i], "--json"))
+			json = argv[i + 1];
+		else if (!strcmp(argv[i], "--calls"))
+			calls = strtoul(argv[i + 1], NULL, 0);
+		else if (!strcmp(argv[i], "--rounds"))
+			rounds = strtoul(argv[i + 1], NULL, 0);
+	}
+	entry = calloc(rounds, sizeof(*entry));
+	bare = calloc(rounds, sizeof(*bare));
+	if (!entry || !bare || !rounds || !calls ||
+	    test_encl_build(&encl, &(struct test_config){ 0 })) {
+		fprintf(stderr, "entry: the enclave cannot be built\n");
+		return 1;
+	}
+	for (size_t i = 0; i < rounds; i++) {
+		entry[i] = round_trip_ns(&encl, calls);
+		bare[i] = bare_sigill_ns(calls);
+	}
+	report(median(entry, rounds), median(bare, rounds), json);
+	test_encl_free(&encl);
+	free(entry);
+	free(bare);
+	return 0;
+}

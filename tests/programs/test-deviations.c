@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Places where swsgx is known to differ from hardware, as docs/deviations.md
+ * lists them.  These cases hold what happens now, so that the list is noticed
+ * when it changes; on real SGX they fail.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <cmocka.h>
+
+#include "enclave.h"
+
+static struct test_encl encl;
+
+/* What XGETBV told the code outside the enclave, 0 when it did not run. */
+static volatile uint32_t xcr0_seen;
+
+static uint32_t xcr0(void)
+{
+	uint32_t eax, edx;
+
+	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+	return eax;
+}
+
+/* Host code: xcr0_seen = XCR0, then UD2. */
+static uint8_t *host_code(void)
+{
+	static const uint8_t head[] = { 0x31, 0xc9, 0x0f, 0x01, 0xd0, 0x48, 0xb9 };
+	static const uint8_t tail[] = { 0x89, 0x01, 0x0f, 0x0b };
+	const uint64_t target = (uintptr_t)&xcr0_seen;
+	uint8_t *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	memcpy(page, head, sizeof(head));
+	memcpy(page + sizeof(head), &target, sizeof(target));
+	memcpy(page + sizeof(head) + sizeof(target), tail, sizeof(tail));
+	assert_int_equal(mprotect(page, PAGE_SIZE, PROT_READ | PROT_EXEC), 0);
+	return page;
+}
+
+static void jump_to_host_code(struct sgx_enclave_run *run)
+{
+	uint8_t *code = host_code();
+	struct test_op op = { .kind = OP_JUMP, .addr = (uintptr_t)code };
+
+	xcr0_seen = 0;
+	assert_int_equal(test_call(&encl, test_tcs(&encl, 0), ENCLU_EENTER, &op, run), 0);
+	munmap(code, PAGE_SIZE);
+}
+
+static void memory_of_the_enclave_is_open_to_the_program(void **state)
+{
+	volatile uint8_t *probe = encl.base + ENCL_PROBE_OFFSET;
+	struct test_op put = { .kind = OP_WRITE, .addr = (uintptr_t)probe, .value = 0xa5 };
+	struct test_op get = { .kind = OP_READ, .addr = (uintptr_t)probe };
+
+	test_enter(&encl, 0, &put);
+	assert_int_equal(*probe, 0xa5);		/* hardware: 0xff */
+	*probe = 0x5a;
+	test_enter(&encl, 0, &get);
+	assert_int_equal(get.result, 0x5a);	/* hardware: 0xa5 */
+}
+
+static void jump_to_host_code_is_noticed_at_its_first_fault(void **state)
+{
+	struct sgx_enclave_run run = { 0 };
+
+	jump_to_host_code(&run);
+	assert_int_not_equal(xcr0_seen, 0);	/* hardware: never ran */
+	assert_int_equal(run.function, ENCLU_ERESUME);
+	assert_int_equal(run.exception_vector, VECTOR_GP);
+}
+
+static void xcr0_inside_is_the_hosts(void **state)
+{
+	struct sgx_enclave_run run = { 0 };
+
+	if (xcr0() == XFRM_X87_SSE)
+		skip();
+	jump_to_host_code(&run);
+	assert_int_equal(xcr0_seen, xcr0());	/* hardware: XFRM, here 3 */
+}
+
+static int build(void **state)
+{
+	return test_encl_build(&encl, &(struct test_config){ .nr_ssa = 2 });
+}
+
+static int give_back(void **state)
+{
+	test_encl_free(&encl);
+	return 0;
+}
+
+#define EACH(name) cmocka_unit_test_setup_teardown(name, build, give_back)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH(memory_of_the_enclave_is_open_to_the_program),
+		EACH(jump_to_host_code_is_noticed_at_its_first_fault),
+		EACH(xcr0_inside_is_the_hosts),
+	};
+
+	return cmocka_run_group_tests_name("deviations", tests, NULL, NULL);
+}

@@ -127,23 +127,45 @@ static void encode(mpz_t em, const struct sgx_sigstruct *sig)
 	mpz_import(em, sizeof(bytes), 1, 1, 1, 0, bytes);
 }
 
-void isa_signer_sign(const struct isa_signer *signer, struct sgx_sigstruct *sig)
+/* @add_n: leave SIGNATURE unreduced.  Return: do the three numbers fit? */
+static bool sign(const struct isa_signer *signer, struct sgx_sigstruct *sig, bool add_n)
 {
 	mpz_t s, q1, q2, r;
+	bool fits;
 
 	memcpy(sig->modulus, signer->modulus, sizeof(sig->modulus));
 	sig->exponent = 3;
 	mpz_inits(s, q1, q2, r, NULL);
 	encode(r, sig);
 	mpz_powm(s, r, signer->d, signer->n);
+	if (add_n)
+		mpz_add(s, s, signer->n);
 	mpz_mul(r, s, s);
 	mpz_fdiv_qr(q1, r, r, signer->n);
 	mpz_mul(r, r, s);
 	mpz_fdiv_q(q2, r, signer->n);
-	store_le(sig->signature, s);
-	store_le(sig->q1, q1);
-	store_le(sig->q2, q2);
+	fits = mpz_sizeinbase(s, 2) <= 3072 && mpz_sizeinbase(q1, 2) <= 3072 &&
+	       mpz_sizeinbase(q2, 2) <= 3072;
+	if (fits) {
+		store_le(sig->signature, s);
+		store_le(sig->q1, q1);
+		store_le(sig->q2, q2);
+	}
 	mpz_clears(s, q1, q2, r, NULL);
+	return fits;
+}
+
+void isa_signer_sign(const struct isa_signer *signer, struct sgx_sigstruct *sig)
+{
+	bool fits = sign(signer, sig, false);
+
+	assert(fits);
+	(void)fits;
+}
+
+bool isa_signer_sign_unreduced(const struct isa_signer *signer, struct sgx_sigstruct *sig)
+{
+	return sign(signer, sig, true);
 }
 
 /* --- measurement --------------------------------------------------------- */

@@ -7,6 +7,8 @@
 #ifndef TESTS_ISA_SIGNER_H
 #define TESTS_ISA_SIGNER_H
 
+#include <stdbool.h>
+
 #include <nettle/sha2.h>
 
 #include <swsgx/arch.h>
@@ -33,6 +35,12 @@ void isa_sigstruct_init(struct sgx_sigstruct *sig, const uint8_t mrenclave[32],
 
 /** isa_signer_sign() - MODULUS, EXPONENT, SIGNATURE, Q1 and Q2 of @sig as it stands. */
 void isa_signer_sign(const struct isa_signer *signer, struct sgx_sigstruct *sig);
+
+/**
+ * isa_signer_sign_unreduced() - the same with s + n for SIGNATURE, and Q1, Q2 to match.
+ * Return: false when they do not fit; another message may.
+ */
+bool isa_signer_sign_unreduced(const struct isa_signer *signer, struct sgx_sigstruct *sig);
 
 /* MRENCLAVE in the making. */
 struct isa_measurement {

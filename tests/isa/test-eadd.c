@@ -82,9 +82,11 @@ static void faults_on_unaligned_operands(void **state)
 	struct isa_fixture *f = *state;
 
 	prepare(f);
-	f->os.rbx += 16;
+	/* A good PAGEINFO, at an address that is none for it. */
+	memcpy((uint8_t *)&f->token + 16, &f->pageinfo, sizeof(f->pageinfo));
+	f->os.rbx = (uintptr_t)&f->token + 16;
 	assert_gp(again(f));						/* 1 */
-	f->os.rbx -= 16;
+	f->os.rbx = (uintptr_t)&f->pageinfo;
 	f->os.rcx += 16;
 	assert_gp(again(f));						/* 2 */
 	f->os.rcx -= 16;

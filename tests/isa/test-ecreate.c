@@ -59,9 +59,11 @@ static void faults_on_unaligned_operands(void **state)
 	struct isa_fixture *f = *state;
 
 	prepare(f);
-	f->os.rbx += 16;
+	/* A good PAGEINFO, at an address that is none for it. */
+	memcpy((uint8_t *)&f->token + 16, &f->pageinfo, sizeof(f->pageinfo));
+	f->os.rbx = (uintptr_t)&f->token + 16;
 	assert_gp(again(f));						/* 1 */
-	f->os.rbx -= 16;
+	f->os.rbx = (uintptr_t)&f->pageinfo;
 	f->os.rcx += 8;
 	assert_gp(again(f));						/* 2 */
 	f->os.rcx -= 8;
@@ -292,6 +294,21 @@ static void counts_the_xsave_area_and_misc_in_the_ssa_frame(void **state)
 	(void)state;
 }
 
+static void bndregs_only(struct sgx_secs *s) { s->attributes.xfrm |= 0x8; }
+static void bndcsr_only(struct sgx_secs *s) { s->attributes.xfrm |= 0x10; }
+static void mpx(struct sgx_secs *s) { s->attributes.xfrm |= 0x18; }
+
+static void takes_mpx_as_a_whole_where_it_is_known(void **state)
+{
+	struct isa_fixture *g = isa_fixture_create("sgx1-client");
+
+	assert_gp(create_with(g, bndregs_only));			/* 10 */
+	assert_gp(create_with(g, bndcsr_only));
+	assert_done(create_with(g, mpx));
+	isa_fixture_destroy(g);
+	assert_gp(create_with(*state, mpx));
+}
+
 static void knows_less_on_an_older_part(void **state)
 {
 	struct isa_fixture *g = isa_fixture_create("sgx1-client");
@@ -320,6 +337,7 @@ int main(void)
 		cmocka_unit_test(ignores_what_einit_will_fill),
 		cmocka_unit_test(accepts_everything_the_profile_allows),
 		cmocka_unit_test(counts_the_xsave_area_and_misc_in_the_ssa_frame),
+		cmocka_unit_test(takes_mpx_as_a_whole_where_it_is_known),
 		cmocka_unit_test(knows_less_on_an_older_part),
 	};
 

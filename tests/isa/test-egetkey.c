@@ -110,7 +110,9 @@ static void faults_on_bad_operands(void **state)
 	memset(request(f), 0, 4096);
 	request(f)->keyname = KEY_REPORT;
 	assert_done(egetkey(f));
-	lp->rbx = RW_LA + 256;
+	/* A good KEYREQUEST, at an address that is none for it. */
+	memcpy((uint8_t *)request(f) + 1024 + 256, request(f), sizeof(struct sgx_keyrequest));
+	lp->rbx = RW_LA + 1024 + 256;
 	assert_gp(isa_enclu(lp, ISA_ENCLU_EGETKEY));			/* 1 */
 	lp->rbx = FIXTURE_BASE + FIXTURE_SIZE;
 	assert_gp(isa_enclu(lp, ISA_ENCLU_EGETKEY));			/* 1 */

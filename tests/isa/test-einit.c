@@ -173,6 +173,12 @@ static void rejects_a_signature_that_is_not_reduced(void **state)
 	assert_error(init(f), SGX_INVALID_SIGNATURE);
 	memset(f->sig.signature, 0, sizeof(f->sig.signature));
 	assert_error(init(f), SGX_INVALID_SIGNATURE);
+
+	/* s + n with quotients to match: its cube is right, but it is not the signature. */
+	f->sig = good;
+	while (!isa_signer_sign_unreduced(isa_signer_get(0), &f->sig))
+		f->sig.swdefined++;
+	assert_error(init(f), SGX_INVALID_SIGNATURE);
 	f->sig = good;
 }
 

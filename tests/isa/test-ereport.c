@@ -2,7 +2,7 @@
 /* ENCLU[EREPORT]: operands, contents, and who can verify the MAC. */
 #include "fixture.h"
 
-#include "crypto.h"
+#include "internal.h"
 
 #define RW_LA (FIXTURE_BASE + 0x2000)
 #define RX_LA (FIXTURE_BASE + 0x3000)
@@ -168,9 +168,11 @@ static void faults_on_unaligned_operands(void **state)
 {
 	struct isa_fixture *f = *state;
 
-	f->encl.rbx += 256;
+	/* A good TARGETINFO, at an address that is none for it. */
+	memcpy(rw(f, 2048 + 256), rw(f, TARGETINFO_AT), sizeof(struct sgx_targetinfo));
+	f->encl.rbx = RW_LA + 2048 + 256;
 	assert_gp(report(f));						/* 1 */
-	f->encl.rbx -= 256;
+	f->encl.rbx = RW_LA + TARGETINFO_AT;
 	f->encl.rcx += 64;
 	assert_gp(report(f));						/* 3 */
 	f->encl.rcx -= 64;
@@ -211,6 +213,23 @@ static void faults_on_operands_the_epcm_forbids(void **state)
 	f->encl.rdx = RX_LA;
 	assert_epf(report(f), RX_LA);					/* e: no W */
 	assert_int_equal(report(f).error_code, PFEC_P | PFEC_W | PFEC_U | PFEC_SGX);
+}
+
+static void faults_on_a_page_in_transition(void **state)
+{
+	static const uint64_t flags[] = { EPCM_BLOCKED, EPCM_PENDING, EPCM_MODIFIED };
+	struct isa_fixture *f = *state;
+	struct isa_epcm *e = &f->m->epcm[FIXTURE_RW];
+
+	/* No leaf of this processor sets them; PR alone forbids nothing. */
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		atomic_fetch_or(&e->word, flags[i]);
+		assert_epf(report(f), RW_LA);				/* d, e */
+		atomic_fetch_and(&e->word, ~flags[i]);
+	}
+	atomic_fetch_or(&e->word, EPCM_PR);
+	assert_done(report(f));
+	atomic_fetch_and(&e->word, ~EPCM_PR);
 }
 
 static void faults_when_pages_are_swapped_or_foreign(void **state)
@@ -263,6 +282,7 @@ int main(void)
 		CASE(faults_on_unaligned_operands),
 		CASE(faults_on_operands_outside_elrange),
 		CASE(faults_on_operands_the_epcm_forbids),
+		CASE(faults_on_a_page_in_transition),
 		CASE(faults_when_pages_are_swapped_or_foreign),
 		CASE(page_tables_may_forbid_more),
 	};

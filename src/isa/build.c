@@ -292,8 +292,8 @@ static struct isa_outcome eextend_entry(struct isa_lp *lp, struct isa_epcm *secs
 					struct isa_epcm *e)
 {
 	struct isa_machine *m = lp->m;
-	struct isa_outcome out = isa_ok();
 	struct sgx_secs *secs;
+	bool initialized;
 
 	if (!isa_epcm_is_valid(e))
 		return isa_epf(lp, lp->rcx, false);			/* 6 */
@@ -306,9 +306,9 @@ static struct isa_outcome eextend_entry(struct isa_lp *lp, struct isa_epcm *secs
 
 	/* The child is held, so its SECS cannot go away. */
 	secs = isa_epc_page(m, secs_e);
-	if (atomic_load_explicit(&isa_secs_state(secs)->initialized, memory_order_relaxed)) {
-		out = isa_gp();						/* 9 */
-	} else {
+	initialized = atomic_load_explicit(&isa_secs_state(secs)->initialized,
+					   memory_order_relaxed);
+	if (!initialized) {
 		const uint64_t in_page = lp->rcx & ~SGX_PAGE_MASK;
 		const uint8_t *page = isa_epc_page(m, e);
 
@@ -316,7 +316,7 @@ static struct isa_outcome eextend_entry(struct isa_lp *lp, struct isa_epcm *secs
 				    page + in_page);
 	}
 	isa_epcm_release_build(secs_e);
-	return out;
+	return initialized ? isa_gp() : isa_ok();			/* 9 */
 }
 
 /**
@@ -325,8 +325,8 @@ static struct isa_outcome eextend_entry(struct isa_lp *lp, struct isa_epcm *secs
  */
 struct isa_outcome isa_eextend(struct isa_lp *lp)
 {
+	struct isa_outcome out, result;
 	struct isa_epcm *secs_e, *e;
-	struct isa_outcome out;
 
 	if (!isa_is_aligned(lp->rbx, SGX_PAGE_SIZE))
 		return isa_gp();					/* 1 */
@@ -341,7 +341,7 @@ struct isa_outcome isa_eextend(struct isa_lp *lp)
 	if (!isa_epcm_try_shared(e))
 		return isa_gp();					/* 5 */
 
-	out = eextend_entry(lp, secs_e, e);
+	result = eextend_entry(lp, secs_e, e);
 	isa_epcm_release_shared(e);
-	return out;
+	return result;
 }

@@ -152,6 +152,7 @@ static void sign(struct test_encl *e)
 void test_encl_prepare(struct test_encl *e, const struct test_config *cfg)
 {
 	*e = (struct test_encl){ .fd = -1 };
+	e->stacks = pages(TEST_MAX_THREADS * sizeof(*e->stacks));
 	lay_out(e, cfg);
 
 	e->secs = pages(sizeof(*e->secs));
@@ -267,6 +268,8 @@ void test_encl_free(struct test_encl *e)
 		munmap(e->image, e->image_size);
 	if (e->secs)
 		munmap(e->secs, sizeof(*e->secs));
+	if (e->stacks)
+		munmap(e->stacks, TEST_MAX_THREADS * sizeof(*e->stacks));
 	if (e->sig)
 		munmap(e->sig, sizeof(*e->sig));
 	*e = (struct test_encl){ .fd = -1 };
@@ -294,17 +297,34 @@ void *test_vdso(void)
 	return fn;
 }
 
+/* The stack of the thread that @tcs is; NULL for an address that is none. */
+static struct test_stack *stack_of(const struct test_encl *e, uint64_t tcs)
+{
+	for (unsigned int i = 0; i < TEST_MAX_THREADS; i++)
+		if (tcs == test_tcs(e, i))
+			return &e->stacks[i];
+	return NULL;
+}
+
 int test_call(const struct test_encl *e, uint64_t tcs, uint32_t function, struct test_op *op,
 	      struct sgx_enclave_run *run)
 {
 	uint64_t regs[NR_REGS] = { [R_RDI] = (uintptr_t)op };
+	struct test_stack *stack = stack_of(e, tcs);
+	int ret;
 
 	*run = (struct sgx_enclave_run){
 		.tcs = tcs,
 		.user_handler = run->user_handler,
 		.user_data = run->user_data,
 	};
-	return enter_vdso(regs, run, function, test_vdso());
+	/* What is resumed has left the stack, be it by a jump out of a handler. */
+	if (stack && atomic_flag_test_and_set(&stack->busy) && function == ENCLU_EENTER)
+		stack = NULL;
+	ret = enter_vdso(regs, run, function, test_vdso(), stack ? stack + 1 : NULL);
+	if (stack)
+		atomic_flag_clear(&stack->busy);
+	return ret;
 }
 
 void test_enter(const struct test_encl *e, unsigned int i, struct test_op *op)

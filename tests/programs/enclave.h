@@ -8,6 +8,7 @@
 #define TEST_ENCLAVE_H
 
 #include <asm/sgx.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 #include "sgx-arch.h"
 
 #define TEST_MAX_REGIONS 16
+#define TEST_MAX_THREADS 4
 
 /* Page-fault error code */
 #define PF_P 0x1u
@@ -32,7 +34,7 @@
 
 /**
  * struct test_config - what kind of enclave.
- * @nr_threads: TCSs, 1..4; 0 means 1.
+ * @nr_threads: TCSs, 1..TEST_MAX_THREADS; 0 means 1.
  * @nr_ssa: frames of each, 1..ENCL_MAX_SSA; 0 means 2.
  * @heap_pages: unmeasured pages at the end, read-write.
  * @xfrm: 0 means x87 and SSE.
@@ -57,6 +59,15 @@ struct test_region {
 };
 
 /**
+ * struct test_stack - where calls into one thread of an enclave are made.
+ * @busy: a call is under way.
+ */
+struct test_stack {
+	atomic_flag busy;
+	uint8_t memory[65536 - 64] __attribute__((aligned(64)));
+};
+
+/**
  * struct test_encl - an enclave and everything it is made of, to tamper with
  * between the steps.
  */
@@ -71,6 +82,7 @@ struct test_encl {
 	struct test_region regions[TEST_MAX_REGIONS];
 	unsigned int nr_regions;
 	unsigned int nr_pages;
+	struct test_stack *stacks;
 };
 
 /**
@@ -119,6 +131,11 @@ bool test_is_inside(const struct test_encl *e, uint64_t addr);
  * @op: NULL for an entry that leaves at once.
  * @run: overwritten but for user_handler and user_data.
  *
+ * The enclave leaves with the stack pointer it was entered with, so an ERESUME
+ * must find the frame of the EENTER where that was.  Each thread of the enclave
+ * therefore has a stack for these calls; one that is made while another is under
+ * way, from a signal handler or a second thread, stays on its own.
+ *
  * Return: what __vdso_sgx_enter_enclave() returned.
  */
 int test_call(const struct test_encl *e, uint64_t tcs, uint32_t function, struct test_op *op,
@@ -133,10 +150,12 @@ void test_enter(const struct test_encl *e, unsigned int i, struct test_op *op);
  * @run: its seventh argument.
  * @function: in ECX.
  * @fn: __vdso_sgx_enter_enclave.
+ * @stack: end of a stack to make the call on; NULL for the caller's.
  *
  * Return: what @fn returned.
  */
-int enter_vdso(uint64_t regs[NR_REGS], struct sgx_enclave_run *run, uint32_t function, void *fn);
+int enter_vdso(uint64_t regs[NR_REGS], struct sgx_enclave_run *run, uint32_t function, void *fn,
+	       void *stack);
 
 /**
  * enter_raw() - execute ENCLU itself; the AEP is that same instruction.

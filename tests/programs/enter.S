@@ -65,6 +65,11 @@
 	.type	enter_vdso, @function
 enter_vdso:
 	save_callee
+	mov	%rsp, %rax
+	test	%r8, %r8
+	cmovnz	%r8, %rsp
+	and	$-16, %rsp
+	push	%rax			/* the caller's stack */
 	push	%rcx			/* fn */
 	push	%rdi			/* regs */
 	push	%rsi			/* run: the argument on the stack */
@@ -72,8 +77,10 @@ enter_vdso:
 	mov	8 * R_RBX(%rdi), %rbx
 	load_regs
 	call	*16(%rsp)
+	/* An asynchronous exit leaves DF as the enclave had it. */
+	cld
 	store_regs 8
-	add	$24, %rsp
+	mov	24(%rsp), %rsp
 	restore_callee
 	ret
 	.size	enter_vdso, . - enter_vdso

@@ -139,6 +139,7 @@ static void write_to_code(void **state)
 	expect(&op, VECTOR_PF, PF_P | PF_W | PF_U, (uintptr_t)encl.base);
 }
 
+/* Page tables come first, and say that there is nothing to execute. */
 static void jump_to_data_outside(void **state)
 {
 	uint8_t *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,

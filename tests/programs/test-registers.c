@@ -58,7 +58,7 @@ static void by_vdso(uint64_t regs[NR_REGS], struct test_op *op)
 	struct sgx_enclave_run run = { .tcs = test_tcs(&encl, 0) };
 
 	fill(regs, op);
-	assert_int_equal(enter_vdso(regs, &run, ENCLU_EENTER, test_vdso()), 0);
+	assert_int_equal(enter_vdso(regs, &run, ENCLU_EENTER, test_vdso(), NULL), 0);
 	assert_int_equal(run.function, ENCLU_EEXIT);
 }
 
@@ -200,7 +200,7 @@ static void vdso_refuses_reserved_bytes(void **state)
 		uint64_t regs[NR_REGS] = { [R_RDI] = (uintptr_t)&op };
 
 		run.reserved[i] = 1;
-		assert_int_equal(enter_vdso(regs, &run, ENCLU_EENTER, test_vdso()), -22);
+		assert_int_equal(enter_vdso(regs, &run, ENCLU_EENTER, test_vdso(), NULL), -22);
 		assert_int_equal(op.entry[R_RBX], 0);
 	}
 }

@@ -134,6 +134,12 @@ int client_connect(const char *device, bool cloexec);
 CLIENT_SIGSAFE const char *client_device_of(int fd);
 
 /**
+ * client_send_ahead() - let @n bytes at @addr of the program travel with a request.
+ * Return: false when they cannot be read; the server will find that out.
+ */
+bool client_send_ahead(struct proto_ahead *ahead, uint64_t addr, size_t n);
+
+/**
  * client_call() - one call on @sock.
  * @done: the last frame.  @fds: two descriptors when ATTACH sent them, else -1.
  * Return: 0; -ENODEV the server is gone.

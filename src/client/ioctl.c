@@ -25,17 +25,35 @@ static void refresh(int fd, unsigned long cmd, uint64_t arg)
 	client_encl_put(encl);
 }
 
+/* Loaders add page by page: what each call will ask for goes with it. */
+static void send_add_pages_ahead(struct proto_request *req)
+{
+	const struct sgx_enclave_add_pages *add = (const void *)req->ahead[0].data;
+
+	if (!client_send_ahead(&req->ahead[0], req->b, sizeof(*add)))
+		return;
+	client_send_ahead(&req->ahead[1], add->secinfo, sizeof(struct sgx_secinfo));
+	if (add->src % SGX_PAGE_SIZE || add->length % SGX_PAGE_SIZE)
+		return;
+	req->source_addr = add->src;
+	req->source_size = (uint32_t)(add->length < PROTO_CHUNK ? add->length : PROTO_CHUNK);
+}
+
 static long enclave_ioctl(int fd, unsigned long cmd, uint64_t arg)
 {
-	const struct proto_request req = {
+	struct proto_request req = {
 		.magic = PROTO_MAGIC,
 		.op = PROTO_OP_IOCTL,
 		.a = cmd,
 		.b = arg,
+		.flags = PROTO_FOLD,
 	};
 	struct proto_frame done;
-	int ret = client_call(fd, &req, &done, NULL);
+	int ret;
 
+	if (cmd == SGX_IOC_ENCLAVE_ADD_PAGES)
+		send_add_pages_ahead(&req);
+	ret = client_call(fd, &req, &done, NULL);
 	if (ret)
 		return ret;
 	if (done.result == 0)

@@ -10,6 +10,7 @@
 #include <sys/personality.h>
 
 #include "client.h"
+#include "source.h"
 #include "sys.h"
 
 static uint64_t page_up(uint64_t n)
@@ -119,6 +120,7 @@ static void forget(uint64_t start, uint64_t size)
 	uint64_t saved;
 	bool any;
 
+	source_forget();
 	client_lock(&saved);
 	any = client_vma_next(start) && client_vma_next(start)->start < start + size;
 	if (any)
@@ -193,6 +195,7 @@ CLIENT_EXPORT void *mremap(void *old, size_t old_size, size_t new_size, int flag
 			      (long)new, 0);
 	if (sys_is_error(p))
 		return map_failed((long)p);
+	source_forget();
 	if (flags & MREMAP_FIXED)
 		forget((uintptr_t)p, page_up(new_size));
 	return p;

@@ -82,7 +82,6 @@ const char *client_device_of(int fd)
 struct call {
 	int reply;
 	unsigned int handled;	/* client_signals_handled() when it began */
-	struct source_check source;
 };
 
 static long send_iov(int fd, struct iovec *iov, size_t n)
@@ -124,10 +123,10 @@ static void answer_copy_in(const struct call *call, const struct proto_frame *fr
 }
 
 /* All pages that can be read, then the reason why the next one cannot. */
-static void answer_source(struct call *call, const struct proto_frame *frame)
+static void answer_source(const struct call *call, const struct proto_frame *frame)
 {
 	uint32_t size = frame->size;
-	int error = source_check(&call->source, frame->addr, &size);
+	int error = source_check(frame->addr, &size);
 
 	while (send_memory(call, frame->addr, size, error) == -EFAULT) {
 		size = (size - 1) & (uint32_t)SGX_PAGE_MASK;
@@ -135,20 +134,34 @@ static void answer_source(struct call *call, const struct proto_frame *frame)
 	}
 }
 
-static void answer_copy_out(const struct call *call, const struct proto_frame *frame,
-			    const void *data)
+static long move_memory(long nr, void *local, uint64_t remote, size_t n)
 {
-	const struct iovec local = { (void *)(uintptr_t)data, frame->size };
-	const struct iovec remote = { (void *)(uintptr_t)frame->addr, frame->size };
-	long pid = sys_call(SYS_getpid, 0, 0, 0, 0);
-	long n = sys_call6(SYS_process_vm_writev, pid, (long)&local, 1, (long)&remote, 1, 0);
+	const struct iovec from = { local, n };
+	const struct iovec to = { (void *)(uintptr_t)remote, n };
 
-	if (n == -ENOSYS || n == -EPERM) {
+	return sys_call6(nr, sys_call(SYS_getpid, 0, 0, 0, 0), (long)&from, 1, (long)&to, 1, 0);
+}
+
+/* 0 or EFAULT. */
+static int store(uint64_t addr, const void *data, size_t n)
+{
+	long moved = move_memory(SYS_process_vm_writev, (void *)(uintptr_t)data, addr, n);
+
+	if (moved == -ENOSYS || moved == -EPERM) {
 		/* Forbidden by a sandbox: then a bad pointer is a fault. */
-		memcpy((void *)(uintptr_t)frame->addr, data, frame->size);
-		n = frame->size;
+		memcpy((void *)(uintptr_t)addr, data, n);
+		return 0;
 	}
-	answer(call, n == frame->size ? 0 : EFAULT);
+	return moved == (long)n ? 0 : EFAULT;
+}
+
+bool client_send_ahead(struct proto_ahead *ahead, uint64_t addr, size_t n)
+{
+	ahead->addr = addr;
+	ahead->size = n;
+	if (move_memory(SYS_process_vm_readv, ahead->data, addr, n) != (long)n)
+		ahead->size = 0;
+	return ahead->size;
 }
 
 static void answer_provision_fd(const struct call *call, const struct proto_frame *frame)
@@ -197,7 +210,7 @@ static int serve_questions(struct call *call, struct proto_frame *done, int fds[
 			answer_copy_in(call, done);
 			break;
 		case PROTO_COPY_OUT:
-			answer_copy_out(call, done, data);
+			answer(call, store(done->addr, data, done->size));
 			break;
 		case PROTO_SOURCE:
 			answer_source(call, done);
@@ -206,6 +219,8 @@ static int serve_questions(struct call *call, struct proto_frame *done, int fds[
 			answer_provision_fd(call, done);
 			break;
 		case PROTO_DONE:
+			if (done->size && store(done->addr, data, done->size))
+				done->result = -EFAULT;
 			return 0;
 		}
 	}
@@ -253,6 +268,9 @@ int client_call(int sock, const struct proto_request *req, struct proto_frame *d
 	/* Only the server's copy is left: if it dies, we hear of it. */
 	sys_close(pair[1]);
 	call.reply = pair[0];
+	if (!ret && req->source_size)
+		answer_source(&call, &(struct proto_frame){ .addr = req->source_addr,
+							    .size = req->source_size });
 	if (!ret)
 		ret = serve_questions(&call, done, fds);
 	sys_close(pair[0]);

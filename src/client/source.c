@@ -33,6 +33,23 @@ static uint64_t parse_hex(const char **p)
 	}
 }
 
+/*
+ * The mapping looked at last: loaders add one page at a time, and looking costs
+ * more than adding.  Forgotten whenever the program changes its mappings.
+ */
+struct mapping {
+	uint64_t start, end;
+};
+
+static __thread struct mapping last;
+static __thread unsigned int last_generation;
+static _Atomic unsigned int generation;
+
+void source_forget(void)
+{
+	generation++;
+}
+
 /* A reader of lines that needs no libc buffer. */
 struct lines {
 	int fd;
@@ -72,7 +89,7 @@ static bool is_noexec(const char *path)
 }
 
 /* Find the mapping of @addr: 0, EFAULT or EACCES. */
-static int find_mapping(uint64_t addr, struct source_check *found)
+static int find_mapping(uint64_t addr, struct mapping *found)
 {
 	struct lines lines = { .used = 0 };
 	char *line;
@@ -81,7 +98,7 @@ static int find_mapping(uint64_t addr, struct source_check *found)
 
 	if (fd < 0) {
 		/* No /proc: let the copy itself decide. */
-		*found = (struct source_check){ 0, UINT64_MAX };
+		*found = (struct mapping){ 0, UINT64_MAX };
 		return 0;
 	}
 	lines.fd = (int)fd;
@@ -93,7 +110,7 @@ static int find_mapping(uint64_t addr, struct source_check *found)
 		end = parse_hex(&p);
 		if (addr < start || addr >= end)
 			continue;
-		*found = (struct source_check){ start, end };
+		*found = (struct mapping){ start, end };
 		ret = is_noexec(strchr(p, '/')) ? EACCES : 0;
 		break;
 	}
@@ -101,25 +118,29 @@ static int find_mapping(uint64_t addr, struct source_check *found)
 	return ret;
 }
 
-int source_check(struct source_check *check, uint64_t addr, uint32_t *size)
+int source_check(uint64_t addr, uint32_t *size)
 {
+	const unsigned int now = generation;
 	uint32_t ok = 0;
 
+	if (last_generation != now)
+		last = (struct mapping){ 0, 0 };
+	last_generation = now;
 	while (ok < *size) {
 		const uint64_t at = addr + ok;
 
-		if (at < check->start || at >= check->end) {
-			int error = find_mapping(at, check);
+		if (at < last.start || at >= last.end) {
+			int error = find_mapping(at, &last);
 
 			if (error) {
-				*check = (struct source_check){ 0, 0 };
+				last = (struct mapping){ 0, 0 };
 				*size = ok;
 				return error;
 			}
 		}
-		if (check->end - addr >= *size)
+		if (last.end - addr >= *size)
 			return 0;
-		ok = (uint32_t)(check->end - addr);
+		ok = (uint32_t)(last.end - addr);
 	}
 	return 0;
 }

@@ -5,11 +5,6 @@
 
 #include <stdint.h>
 
-/* The mapping looked at last; one call adds many pages from it. */
-struct source_check {
-	uint64_t start, end;
-};
-
 /**
  * source_check() - may the @size bytes at @addr be the source of enclave pages?
  * @size: whole pages; lowered to how many bytes may.
@@ -17,6 +12,9 @@ struct source_check {
  * mounted noexec, for the first page that may not.
  * Source: Linux sgx_ioctl add path, VM_MAYEXEC.
  */
-int source_check(struct source_check *check, uint64_t addr, uint32_t *size);
+int source_check(uint64_t addr, uint32_t *size);
+
+/** source_forget() - mappings changed. */
+void source_forget(void);
 
 #endif /* SWSGX_CLIENT_SOURCE_H */

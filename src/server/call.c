@@ -15,6 +15,7 @@
 
 struct call {
 	struct device *dev;
+	const struct proto_request *req;
 	int reply;
 	bool interrupted;	/* the client handled a signal meanwhile */
 	/* ADD_PAGES' source, a chunk at a time, the next one asked for ahead. */
@@ -22,6 +23,10 @@ struct call {
 	uint64_t chunk_addr, chunk_size;
 	int chunk_error;	/* of the first page after the chunk */
 	uint64_t ahead_addr, ahead_size;	/* size 0: nothing asked for */
+	/* The last COPY_OUT, kept back for DONE. */
+	uint64_t out_addr;
+	uint32_t out_size;
+	uint8_t out[PROTO_AHEAD_MAX];
 	_Alignas(SGX_PAGE_SIZE) uint8_t chunk[PROTO_CHUNK];
 };
 
@@ -123,11 +128,28 @@ static int source_page(void *ctx, void *dst, uint64_t uaddr)
 	return 0;
 }
 
+/* Was it sent along with the request? */
+static const uint8_t *find_ahead(const struct call *call, uint64_t uaddr, size_t n)
+{
+	for (size_t i = 0; i < sizeof(call->req->ahead) / sizeof(call->req->ahead[0]); i++) {
+		const struct proto_ahead *ahead = &call->req->ahead[i];
+
+		if (ahead->addr == uaddr && ahead->size == n && n <= sizeof(ahead->data))
+			return ahead->data;
+	}
+	return NULL;
+}
+
 static int copy_from_user(void *ctx, void *dst, uint64_t uaddr, size_t n)
 {
 	struct call *call = ctx;
+	const uint8_t *ahead = find_ahead(call, uaddr, n);
 	int error = 0;
 
+	if (ahead) {
+		memcpy(dst, ahead, n);
+		return 0;
+	}
 	drop_read_ahead(call);
 	if (send_frame(call, &(struct proto_frame){ .kind = PROTO_COPY_IN, .addr = uaddr,
 						    .size = (uint32_t)n }, NULL))
@@ -135,9 +157,8 @@ static int copy_from_user(void *ctx, void *dst, uint64_t uaddr, size_t n)
 	return receive_data(call, dst, n, &error) == (ssize_t)n && !error ? 0 : -EFAULT;
 }
 
-static int copy_to_user(void *ctx, uint64_t uaddr, const void *src, size_t n)
+static int send_copy_out(struct call *call, uint64_t uaddr, const void *src, size_t n)
 {
-	struct call *call = ctx;
 	int error = 0;
 
 	drop_read_ahead(call);
@@ -145,6 +166,22 @@ static int copy_to_user(void *ctx, uint64_t uaddr, const void *src, size_t n)
 						    .size = (uint32_t)n }, src))
 		return -EFAULT;
 	return receive_data(call, NULL, 0, &error) == 0 && !error ? 0 : -EFAULT;
+}
+
+/*
+ * An ioctl that cannot store its result returns -EFAULT whatever it did, so the
+ * client can find that out by itself, last of all.
+ */
+static int copy_to_user(void *ctx, uint64_t uaddr, const void *src, size_t n)
+{
+	struct call *call = ctx;
+
+	if (!(call->req->flags & PROTO_FOLD) || call->out_size || n > sizeof(call->out))
+		return send_copy_out(call, uaddr, src, n);
+	call->out_addr = uaddr;
+	call->out_size = (uint32_t)n;
+	memcpy(call->out, src, n);
+	return 0;
 }
 
 /* As copy_from_user(), and learns how far ADD_PAGES is going to read. */
@@ -278,6 +315,13 @@ static void send_attached(struct call *call)
 	pthread_mutex_unlock(&call->dev->lock);
 }
 
+static void send_done(struct call *call, struct proto_frame *done)
+{
+	done->addr = call->out_addr;
+	done->size = call->out_size;
+	send_frame(call, done, call->out);
+}
+
 void call_serve(struct device *dev, const struct proto_request *req, int reply)
 {
 	struct proto_frame done = { .kind = PROTO_DONE };
@@ -286,7 +330,12 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 	/* The chunk is large and filled before it is read. */
 	memset(&call, 0, offsetof(struct call, chunk));
 	call.dev = dev;
+	call.req = req;
 	call.reply = reply;
+	if (req->source_size <= PROTO_CHUNK) {
+		call.ahead_addr = req->source_addr;
+		call.ahead_size = req->source_size;
+	}
 	switch (req->op) {
 	case PROTO_OP_IOCTL:
 		done.result = serve_ioctl(&call, req);
@@ -304,7 +353,7 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 	if (req->op == PROTO_OP_ATTACH)
 		send_attached(&call);
 	else
-		send_frame(&call, &done, NULL);
+		send_done(&call, &done);
 	close(reply);
 	device_put(dev);
 }

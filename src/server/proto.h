@@ -45,10 +45,29 @@ enum proto_op {
 	PROTO_OP_ENCLU,		/* a: leaf, b: RBX, c: RCX, d: RDX */
 };
 
+/*
+ * What the client knows the call will ask for is sent along, because a question
+ * costs more than most calls: operands in memory, and ADD_PAGES' first pages.
+ * All of it may be left out.
+ */
+#define PROTO_AHEAD_MAX 64u
+
+struct proto_ahead {
+	uint64_t addr;
+	uint64_t size;			/* 0: nothing */
+	uint8_t data[PROTO_AHEAD_MAX];
+};
+
+#define PROTO_FOLD 1u			/* DONE may carry the last COPY_OUT */
+
 struct proto_request {
 	uint32_t magic;
 	uint32_t op;
 	uint64_t a, b, c, d;
+	uint32_t flags;
+	uint32_t source_size;		/* bytes already on their way, 0: none */
+	uint64_t source_addr;
+	struct proto_ahead ahead[2];
 };
 
 enum proto_frame_kind {
@@ -56,7 +75,8 @@ enum proto_frame_kind {
 	PROTO_COPY_OUT,		/* addr, size, data: store it */
 	PROTO_SOURCE,		/* addr, size: as COPY_IN, rules of ADD_PAGES' source */
 	PROTO_PROVISION_FD,	/* addr: is descriptor @addr /dev/sgx_provision? */
-	PROTO_DONE,		/* result; ATTACH: descriptors; ENCLU: outcome */
+	PROTO_DONE,		/* result; ATTACH: descriptors; ENCLU: outcome;
+				 * size > 0: first do as COPY_OUT says */
 };
 
 /* Server to client. */

@@ -79,7 +79,17 @@ static void remove_at(size_t i)
 	nr_vmas--;
 }
 
-/* Room for one split is kept ahead, so that clearing cannot fail. */
+/* Clearing cannot fail: without memory for it the upper part is given up. */
+static void split(size_t i, uint64_t start, uint64_t end)
+{
+	struct client_vma upper = vmas[i];
+
+	upper.start = end;
+	vmas[i].end = start;
+	if (reserve(1) == 0)
+		insert(i + 1, &upper);
+}
+
 void client_vma_clear(uint64_t start, uint64_t end)
 {
 	size_t i = lower_bound(start);
@@ -88,11 +98,7 @@ void client_vma_clear(uint64_t start, uint64_t end)
 		struct client_vma *vma = &vmas[i];
 
 		if (vma->start < start && vma->end > end) {
-			struct client_vma upper = *vma;
-
-			upper.start = end;
-			vma->end = start;
-			insert(i + 1, &upper);
+			split(i, start, end);
 			return;
 		}
 		if (vma->start < start) {
@@ -110,8 +116,8 @@ void client_vma_clear(uint64_t start, uint64_t end)
 int client_vma_set(uint64_t start, uint64_t end, int prot, struct client_encl *encl)
 {
 	const struct client_vma vma = { start, end, prot, encl };
-	/* One for it, one for a split by it, one for a split by the next clear. */
-	int ret = reserve(3);
+	/* One for it, one for a split by it. */
+	int ret = reserve(2);
 
 	if (ret)
 		return ret;

@@ -317,6 +317,8 @@ static void send_attached(struct call *call)
 
 static void send_done(struct call *call, struct proto_frame *done)
 {
+	/* Closing a socket with something unread would reset it. */
+	drop_read_ahead(call);
 	done->addr = call->out_addr;
 	done->size = call->out_size;
 	send_frame(call, done, call->out);

@@ -150,6 +150,11 @@ const char *server_name(const struct server *s)
 	return s->name;
 }
 
+struct sgx_epc_stat server_stat(const struct server *s)
+{
+	return sgx_epc_stat_total(s->pool);
+}
+
 void server_destroy(struct server *s)
 {
 	if (!s)

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <swsgx/epc.h>
 #include <swsgx/isa.h>
 
 struct server_config {
@@ -39,6 +40,12 @@ const char *server_name(const struct server *s);
  * -errno when the event loop cannot be set up.
  */
 int server_run(struct server *s, int program, int lifeline);
+
+/**
+ * server_stat() - the EPC's counters; exact while no call is being served.
+ * Context: any thread.
+ */
+struct sgx_epc_stat server_stat(const struct server *s);
 
 /** server_destroy() - NULL is fine. */
 void server_destroy(struct server *s);

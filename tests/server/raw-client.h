@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The server in this process, and a client of it that speaks proto.h by hand:
+ * as a well-behaved client does, or step by step and wrongly.
+ */
+#ifndef TESTS_SERVER_RAW_CLIENT_H
+#define TESTS_SERVER_RAW_CLIENT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <asm/sgx.h>
+#include <swsgx/arch.h>
+#include <swsgx/epc.h>
+#include <swsgx/isa.h>
+
+#include "proto.h"
+#include "server.h"
+
+/* --- a machine that is served by a thread ---------------------------------- */
+
+struct machine {
+	struct server *server;
+	pthread_t thread;
+	int lifeline;		/* write end; -1: let go */
+	int result;		/* of server_run() */
+	unsigned int nr_fds;	/* of this process, before it was created */
+};
+
+void machine_start(struct machine *m, uint64_t nr_pages);
+
+/** machine_let_go() - close the lifeline. */
+void machine_let_go(struct machine *m);
+
+/** machine_has_ended() - does server_run() return within @ms milliseconds? */
+bool machine_has_ended(struct machine *m, unsigned int ms);
+
+/**
+ * machine_stop() - let go, wait for the end, and look after it: every EPC page
+ * is free again and no descriptor is left.
+ */
+void machine_stop(struct machine *m);
+
+/** machine_await_idle() - wait until no EPC page is in use; none may be lost. */
+void machine_await_idle(struct machine *m);
+
+/* cmocka setup and teardown: *state is a struct machine with 1024 pages. */
+int machine_setup(void **state);
+int machine_teardown(void **state);
+
+unsigned int count_fds(void);
+unsigned int count_threads(void);
+
+/* --- one call, step by step -------------------------------------------------- */
+
+/* How long anything the server owes us may take. */
+#define RAW_PATIENCE_S 10
+
+/** raw_connect() - open a device of @m; the descriptor, or -errno. */
+int raw_connect(const struct machine *m, const char *device);
+
+/** raw_open() - the enclave device; fails the test when it cannot. */
+int raw_open(const struct machine *m);
+
+/** raw_send() - @size bytes and @nr_fds descriptors as one datagram.  0 or -errno. */
+int raw_send(int sock, const void *data, size_t size, const int *fds, size_t nr_fds);
+
+/** raw_begin() - send @req with a fresh reply end; our end of it, or -errno. */
+int raw_begin(int sock, const struct proto_request *req);
+
+struct raw_frame {
+	struct proto_frame frame;
+	uint8_t data[4096];
+	size_t data_size;
+	int fds[2];		/* -1: none came */
+};
+
+/** raw_receive() - the server's next frame; false when it hung up, or says nothing. */
+bool raw_receive(int reply, struct raw_frame *f);
+
+/** raw_answer() - @size bytes at @data, or -errno from the socket. */
+int raw_answer(int reply, int error, const void *data, size_t size);
+
+/** raw_serve() - answer @f as the protocol says, from this process's memory. */
+void raw_serve(int reply, const struct raw_frame *f);
+
+/** raw_finish() - serve questions up to DONE, and close.  false: cut off. */
+bool raw_finish(int reply, struct raw_frame *done);
+
+/** raw_is_cut_off() - has the server hung up on @fd, or does it soon? */
+bool raw_is_cut_off(int fd);
+
+/* --- whole calls: the result, or -ENODEV when cut off --------------------------- */
+
+int64_t raw_ioctl(int sock, unsigned int cmd, void *arg);
+int64_t raw_may_map(int sock, uint64_t start, uint64_t end, int prot);
+struct isa_outcome raw_enclu(int sock, uint32_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx);
+
+/* What ATTACH gives. */
+struct raw_attached {
+	uint8_t *pages;		/* NULL: there is no enclave */
+	struct proto_shared *shared;
+	const uint16_t *mirror;
+	uint64_t base, size, shared_size;
+	int fds[2];
+};
+
+bool raw_attach(int sock, struct raw_attached *a);
+void raw_detach(struct raw_attached *a);
+
+int64_t raw_create(int sock, const struct sgx_secs *secs);
+int64_t raw_add_pages(int sock, uint64_t offset, const void *src, uint64_t length,
+		      uint64_t secinfo_flags, uint64_t flags);
+int64_t raw_init(int sock);
+
+/** raw_build() - CREATE, ADD_PAGES and INIT of the enclave of isa/fixture.h.  0 or -errno. */
+int64_t raw_build(int sock);
+
+/** raw_works() - does the enclave raw_build() made report and derive keys? */
+bool raw_works(int sock);
+
+#endif /* TESTS_SERVER_RAW_CLIENT_H */

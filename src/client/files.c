@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The device files: the libc calls by which a program meets them by name, in
- * front of libc's own.  Everything else is passed on.
+ * The device files: opening, looking at and closing them, in front of libc's
+ * own calls.  Everything else is passed on.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "files.h"
 #include "sys.h"
 
 #define MISC_MAJOR 10u
 #define ENCLAVE_MINOR 125u
 #define PROVISION_MINOR 126u
-
-struct device_file {
-	const char *path;
-	const char *device;
-	unsigned int minor;
-};
 
 static const struct device_file device_files[] = {
 	{ "/dev/sgx_enclave", PROTO_ENCLAVE, ENCLAVE_MINOR },
@@ -33,8 +29,9 @@ static const struct device_file device_files[] = {
 };
 #define NR_FILES (sizeof(device_files) / sizeof(device_files[0]))
 
-static const struct device_file *file_named(const char *path)
+const struct device_file *file_named(const char *path)
 {
+	client_start();
 	if (!path || path[0] != '/' || !client_is_active())
 		return NULL;
 	for (size_t i = 0; i < NR_FILES; i++)
@@ -147,6 +144,39 @@ CLIENT_EXPORT int __openat64_2(int dirfd, const char *path, int flags)
 	return open_any(dirfd, path, flags | O_LARGEFILE, 0);
 }
 
+/* Nobody reads a device through a stream; but asks so whether it can be opened. */
+static FILE *fopen_any(const char *path, const char *mode)
+{
+	static FILE *(*next)(const char *, const char *);
+	const struct device_file *file = file_named(path);
+	FILE *stream;
+	int fd;
+
+	if (!file) {
+		if (!next)
+			next = (FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, "fopen");
+		return next(path, mode);
+	}
+	fd = open_device(file, (strchr(mode, 'e') ? O_CLOEXEC : 0) |
+				       (strchr(mode, 'x') ? O_CREAT | O_EXCL : 0));
+	if (fd < 0)
+		return NULL;
+	stream = fdopen(fd, mode);
+	if (!stream)
+		sys_close(fd);
+	return stream;
+}
+
+CLIENT_EXPORT FILE *fopen(const char *restrict path, const char *restrict mode)
+{
+	return fopen_any(path, mode);
+}
+
+CLIENT_EXPORT FILE *fopen64(const char *restrict path, const char *restrict mode)
+{
+	return fopen_any(path, mode);
+}
+
 /* --- stat ------------------------------------------------------------------------ */
 
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "one structure on x86-64");
@@ -163,12 +193,17 @@ static int stat_device(const struct device_file *file, struct stat *st)
 	return 0;
 }
 
+static bool is_empty(const char *path)
+{
+	return path && !path[0];
+}
+
 static int stat_any(int dirfd, const char *path, struct stat *st, int flags)
 {
 	const struct device_file *file = file_named(path);
 	long ret;
 
-	if (!file && path && !path[0] && (flags & AT_EMPTY_PATH))
+	if (!file && is_empty(path) && (flags & AT_EMPTY_PATH))
 		file = file_of(dirfd);
 	if (file)
 		return stat_device(file, st);
@@ -228,23 +263,41 @@ CLIENT_EXPORT int fstat64(int fd, struct stat64 *st)
 }
 
 /* Programs built against an older libc. */
-int __xstat(int version, const char *path, struct stat *st);
-int __lxstat(int version, const char *path, struct stat *st);
-int __fxstat(int version, int fd, struct stat *st);
+#define OLD_STAT(name, type)                                                                       \
+	int __x##name(int version, const char *path, struct type *st);                             \
+	int __lx##name(int version, const char *path, struct type *st);                            \
+	int __fx##name(int version, int fd, struct type *st);                                      \
+                                                                                                   \
+	CLIENT_EXPORT int __x##name(int version, const char *path, struct type *st)                \
+	{                                                                                          \
+		return stat_any(AT_FDCWD, path, (struct stat *)st, 0);                             \
+	}                                                                                          \
+                                                                                                   \
+	CLIENT_EXPORT int __lx##name(int version, const char *path, struct type *st)               \
+	{                                                                                          \
+		return stat_any(AT_FDCWD, path, (struct stat *)st, AT_SYMLINK_NOFOLLOW);           \
+	}                                                                                          \
+                                                                                                   \
+	CLIENT_EXPORT int __fx##name(int version, int fd, struct type *st)                         \
+	{                                                                                          \
+		return fstat_any(fd, (struct stat *)st);                                           \
+	}
 
-CLIENT_EXPORT int __xstat(int version, const char *path, struct stat *st)
+OLD_STAT(stat, stat)
+OLD_STAT(stat64, stat64)
+
+int __fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags);
+int __fxstatat64(int version, int dirfd, const char *path, struct stat64 *st, int flags);
+
+CLIENT_EXPORT int __fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags)
 {
-	return stat_any(AT_FDCWD, path, st, 0);
+	return stat_any(dirfd, path, st, flags);
 }
 
-CLIENT_EXPORT int __lxstat(int version, const char *path, struct stat *st)
+CLIENT_EXPORT int __fxstatat64(int version, int dirfd, const char *path, struct stat64 *st,
+			       int flags)
 {
-	return stat_any(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW);
-}
-
-CLIENT_EXPORT int __fxstat(int version, int fd, struct stat *st)
-{
-	return fstat_any(fd, st);
+	return stat_any(dirfd, path, (struct stat *)st, flags);
 }
 
 CLIENT_EXPORT int statx(int dirfd, const char *restrict path, int flags, unsigned int mask,
@@ -253,7 +306,7 @@ CLIENT_EXPORT int statx(int dirfd, const char *restrict path, int flags, unsigne
 	const struct device_file *file = file_named(path);
 	long ret;
 
-	if (!file && path && !path[0] && (flags & AT_EMPTY_PATH))
+	if (!file && is_empty(path) && (flags & AT_EMPTY_PATH))
 		file = file_of(dirfd);
 	ret = sys_call6(SYS_statx, file ? AT_FDCWD : dirfd, (long)(file ? "/dev/null" : path),
 			file ? 0 : flags, mask, (long)stx, 0);
@@ -265,30 +318,6 @@ CLIENT_EXPORT int statx(int dirfd, const char *restrict path, int flags, unsigne
 		stx->stx_ino = makedev(MISC_MAJOR, file->minor);
 	}
 	return 0;
-}
-
-/* --- access ------------------------------------------------------------------------ */
-
-CLIENT_EXPORT int faccessat(int dirfd, const char *path, int mode, int flags)
-{
-	static int (*next)(int, const char *, int, int);
-
-	/* Read and write for everybody; nobody executes a device. */
-	if (file_named(path))
-		return mode & X_OK ? fail(EACCES) : 0;
-	if (!next)
-		next = (int (*)(int, const char *, int, int))dlsym(RTLD_NEXT, "faccessat");
-	return next(dirfd, path, mode, flags);
-}
-
-CLIENT_EXPORT int access(const char *path, int mode)
-{
-	long ret;
-
-	if (file_named(path))
-		return mode & X_OK ? fail(EACCES) : 0;
-	ret = sys_call(SYS_access, (long)path, mode, 0, 0);
-	return ret ? fail((int)-ret) : 0;
 }
 
 /* --- close ------------------------------------------------------------------------- */
@@ -329,4 +358,32 @@ CLIENT_EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 CLIENT_EXPORT void closefrom(int first)
 {
 	close_range(first < 0 ? 0 : (unsigned int)first, ~0u, 0);
+}
+
+/* A program that wants the number of one of ours for itself gets it. */
+static int make_way(int fd)
+{
+	const int error = fd >= 0 && client_owns_fd(fd) ? client_move_fd(fd) : 0;
+
+	return error ? fail(-error) : 0;
+}
+
+CLIENT_EXPORT int dup2(int old, int new)
+{
+	long ret;
+
+	if (old != new && make_way(new))
+		return -1;
+	ret = sys_call(SYS_dup2, old, new, 0, 0);
+	return ret < 0 ? fail((int)-ret) : (int)ret;
+}
+
+CLIENT_EXPORT int dup3(int old, int new, int flags)
+{
+	long ret;
+
+	if (old != new && make_way(new))
+		return -1;
+	ret = sys_call(SYS_dup3, old, new, flags, 0);
+	return ret < 0 ? fail((int)-ret) : (int)ret;
 }

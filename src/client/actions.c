@@ -141,6 +141,7 @@ static int do_sigaction(int sig, const struct sigaction *new, struct sigaction *
 	struct client_action previous;
 	long ret;
 
+	client_start();
 	/* 32 and 33 are libc's own. */
 	if (sig < 1 || sig > NSIG_KERNEL || sig == 32 || sig == 33 ||
 	    (new && (sig == SIGKILL || sig == SIGSTOP))) {
@@ -213,6 +214,7 @@ static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
 	uint64_t mask = 0, previous;
 	long ret;
 
+	client_start();
 	if (set)
 		memcpy(&mask, set, sizeof(mask));
 	mask &= ~sync_mask();

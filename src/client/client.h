@@ -31,6 +31,14 @@ CLIENT_SIGSAFE const struct isa_xsave_component *client_xsave_components(void);
 CLIENT_SIGSAFE uint64_t client_xcr0(void);
 void client_xstate_probe(void);
 
+/* --- init.c ------------------------------------------------------------------ */
+
+/**
+ * client_start() - get ready, if not done yet.
+ * Constructors of other libraries run before ours, and may use SGX or signals.
+ */
+void client_start(void);
+
 /* --- lock.c: the one lock of this process's tables --------------------------- */
 
 /** client_lock() - block all signals and take the lock. @saved: for unlock. */
@@ -81,6 +89,13 @@ void client_encl_put(struct client_encl *encl);
 
 /** client_owns_fd() - is @fd one of ours, not the program's? */
 bool client_owns_fd(int fd);
+
+/**
+ * client_move_fd() - keep what @fd, one of ours, stands for under another number.
+ * @fd itself stays open, for the caller to replace.
+ * Return: 0; -errno there is no other number.
+ */
+int client_move_fd(int fd);
 
 /** client_vma_find() - the interval that holds @addr.  Lock held. */
 CLIENT_SIGSAFE const struct client_vma *client_vma_find(uint64_t addr);

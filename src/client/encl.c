@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,6 +20,7 @@
 #define FD_BASE 700
 
 static struct client_encl *encls;	/* guarded by the lock */
+static int lowest_fd = INT_MAX;		/* none of ours was ever below */
 
 static uint64_t inode_of(int fd)
 {
@@ -43,6 +45,13 @@ struct client_encl *client_encl_at(uint64_t addr)
 	while (encl && addr - encl->base >= encl->size)
 		encl = encl->next;
 	return encl;
+}
+
+static int note_fd(int fd)
+{
+	if (fd < lowest_fd)
+		__atomic_store_n(&lowest_fd, fd, __ATOMIC_RELAXED);
+	return fd;
 }
 
 /* Out of the program's way, if there is room. */
@@ -80,7 +89,7 @@ static void take_memory(struct client_encl *encl, const struct proto_frame *fram
 		sys_close(fds[0]);
 		return;
 	}
-	encl->pages_fd = move_up(fds[0]);
+	encl->pages_fd = note_fd(move_up(fds[0]));
 	encl->pages = pages;
 	encl->shared = shared;
 	encl->shared_size = shared_size;
@@ -113,23 +122,30 @@ static int attach(struct client_encl *encl)
 	return ret;
 }
 
+static int duplicate(int fd)
+{
+	long up = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_BASE, 0);
+
+	if (up == -EINVAL)
+		up = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0);
+	return up < 0 ? (int)up : note_fd((int)up);
+}
+
 static struct client_encl *create(int fd, uint64_t inode)
 {
 	struct client_encl *encl = sys_mmap(NULL, sizeof(*encl), PROT_READ | PROT_WRITE,
 					    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	long sock;
+	int sock;
 
 	if (sys_is_error(encl))
 		return NULL;
-	sock = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_BASE, 0);
-	if (sock == -EINVAL)
-		sock = sys_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0, 0);
+	sock = duplicate(fd);
 	if (sock < 0) {
 		sys_munmap(encl, sizeof(*encl));
 		return NULL;
 	}
 	encl->inode = inode;
-	encl->sock = (int)sock;
+	encl->sock = sock;
 	encl->pages_fd = -1;
 	encl->next = encls;
 	encls = encl;
@@ -196,12 +212,37 @@ bool client_owns_fd(int fd)
 	struct client_encl *encl;
 	uint64_t saved;
 
+	/* Programs close all day. */
+	if (fd < __atomic_load_n(&lowest_fd, __ATOMIC_RELAXED))
+		return false;
 	client_lock(&saved);
 	encl = encls;
 	while (encl && encl->sock != fd && encl->pages_fd != fd)
 		encl = encl->next;
 	client_unlock(&saved);
 	return encl;
+}
+
+int client_move_fd(int fd)
+{
+	struct client_encl *encl;
+	uint64_t saved;
+	int up = 0;
+
+	client_lock(&saved);
+	for (encl = encls; encl && up >= 0; encl = encl->next) {
+		int *const ours = encl->sock == fd	 ? &encl->sock
+				  : encl->pages_fd == fd ? &encl->pages_fd
+							 : NULL;
+
+		if (!ours)
+			continue;
+		up = duplicate(fd);
+		if (up >= 0)
+			*ours = up;
+	}
+	client_unlock(&saved);
+	return up < 0 ? up : 0;
 }
 
 /* Also forgets enclaves whose last mapping went away meanwhile. */

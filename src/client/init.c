@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The start of the client, before any code of the program: the dynamic loader
- * runs constructors of preloaded libraries first.
+ * The start of the client: before main(), and before anything that the
+ * constructors of other libraries ask of it, since those run earlier.
  */
 #include <stdlib.h>
 
 #include "client.h"
 
-__attribute__((constructor)) static void client_init(int argc, char **argv, char **envp)
+void client_start(void)
 {
-	const char *name = getenv(PROTO_ENV);
+	static bool started;
+	const char *name;
 
+	if (started)
+		return;
+	started = true;
+	name = getenv(PROTO_ENV);
 	if (!name || !*name)
 		return;
 	client_server_init(name);
 	client_threads_init();
 	client_xstate_probe();
 	client_signals_init();
-	client_vdso_init(envp);
+}
+
+/* Only here is @envp surely the kernel's. */
+__attribute__((constructor)) static void client_init(int argc, char **argv, char **envp)
+{
+	client_start();
+	if (client_is_active())
+		client_vdso_init(envp);
 }

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -86,6 +87,17 @@ static void xcr0_inside_is_the_hosts(void **state)
 	assert_int_equal(xcr0_seen, xcr0());	/* hardware: XFRM, here 3 */
 }
 
+/* A library OS counts on #UD here to catch the system calls of its program. */
+static void syscall_and_cpuid_are_executed_inside(void **state)
+{
+	struct test_op call = { .kind = OP_SYSCALL }, cpuid = { .kind = OP_CPUID };
+
+	test_enter(&encl, 0, &call);		/* hardware: #UD, both */
+	assert_int_equal(call.result, getpid());
+	test_enter(&encl, 0, &cpuid);
+	assert_in_range(cpuid.result, 1, UINT32_MAX);
+}
+
 static int build(void **state)
 {
 	return test_encl_build(&encl, &(struct test_config){ .nr_ssa = 2 });
@@ -105,6 +117,7 @@ int main(void)
 		EACH(memory_of_the_enclave_is_open_to_the_program),
 		EACH(jump_to_host_code_is_noticed_at_its_first_fault),
 		EACH(xcr0_inside_is_the_hosts),
+		EACH(syscall_and_cpuid_are_executed_inside),
 	};
 
 	return cmocka_run_group_tests_name("deviations", tests, NULL, NULL);

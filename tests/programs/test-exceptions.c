@@ -90,22 +90,6 @@ static void undefined_instruction(void **state)
 	expect(&op, VECTOR_UD, 0, 0);
 }
 
-static void syscall_is_undefined_inside(void **state)
-{
-	struct test_op op = { .kind = OP_SYSCALL };
-
-	expect(&op, VECTOR_UD, 0, 0);
-	assert_int_equal(op.result, 0);
-}
-
-static void cpuid_is_undefined_inside(void **state)
-{
-	struct test_op op = { .kind = OP_CPUID };
-
-	expect(&op, VECTOR_UD, 0, 0);
-	assert_int_equal(op.result, 0);
-}
-
 static void non_canonical_address(void **state)
 {
 	struct test_op op = { .kind = OP_NON_CANONICAL };
@@ -466,8 +450,6 @@ int main(void)
 		EACH(entry_at_ordinary_memory_is_epcm_fault),
 		EACH(breakpoint_is_a_signal_at_the_aep),
 		EACH(handler_can_repair_and_resume),
-		EACH(syscall_is_undefined_inside),
-		EACH(cpuid_is_undefined_inside),
 	};
 
 	return cmocka_run_group_tests_name("exceptions", tests, NULL, NULL);

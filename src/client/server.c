@@ -54,6 +54,8 @@ int client_connect(const char *device, bool cloexec)
 		/* The machine is gone: as after the driver was unloaded. */
 		return ret == -ECONNREFUSED ? -ENODEV : (int)ret;
 	}
+	/* Calls have sockets of their own: a read must not wait for one here. */
+	sys_call(SYS_shutdown, fd, SHUT_RD, 0, 0);
 	return (int)fd;
 }
 

@@ -349,6 +349,49 @@ static void accepts_a_valid_token(void **state)
 	(void)state;
 }
 
+/* The launch enclave of signer 1, on an equal machine, MACs @token with its key. */
+static void mac_by_launch_enclave(struct sgx_einittoken *token)
+{
+	struct isa_fixture *g = isa_fixture_create(NULL);
+	struct sgx_keyrequest *req = isa_fixture_contents(g, FIXTURE_RW);
+	const struct sgx_secs *secs = isa_fixture_contents(g, FIXTURE_SECS);
+	const uint64_t rw_la = FIXTURE_BASE + 0x2000;
+	struct sgx_secs le;
+
+	isa_fixture_default_secs(&le);
+	le.attributes.flags = ATTR_MODE64BIT | ATTR_EINITTOKEN_KEY;
+	isa_fixture_start(g, &le, 1);
+
+	memset(req, 0, SGX_PAGE_SIZE);
+	req->keyname = KEY_EINITTOKEN;
+	req->isvsvn = 3;
+	memcpy(req->cpusvn, token->cpusvnle, sizeof(req->cpusvn));
+	memcpy(req->keyid, token->keyid, sizeof(req->keyid));
+	req->attributemask.flags = ~0ull;
+	g->encl.rbx = rw_la;
+	g->encl.rcx = rw_la + 512;
+	assert_done(isa_enclu(&g->encl, ISA_ENCLU_EGETKEY));
+
+	token->isvprodidle = secs->isvprodid;
+	token->isvsvnle = 3;
+	token->maskedattributesle.flags = secs->attributes.flags;
+	token->maskedattributesle.xfrm = 0;
+	isa_aes128_cmac((uint8_t *)req + 512, token, 192, token->mac);
+	isa_fixture_destroy(g);
+}
+
+static void accepts_a_token_of_the_launch_enclave(void **state)
+{
+	struct isa_fixture *f = ready(NULL);
+	struct sgx_einittoken token;
+
+	make_token(f, &token);
+	mac_by_launch_enclave(&token);
+	assert_done(isa_fixture_einit(f, FIXTURE_SECS, &f->sig, &token));
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
 /* A token whose byte @i is wrong: which check meets it first? */
 static enum sgx_error expected_token_code(size_t i)
 {
@@ -500,6 +543,7 @@ int main(void)
 		cmocka_unit_test(lets_only_the_launch_signer_do_without_token),
 		cmocka_unit_test(gives_the_token_key_to_the_launch_signer_only),
 		cmocka_unit_test(accepts_a_valid_token),
+		cmocka_unit_test(accepts_a_token_of_the_launch_enclave),
 		cmocka_unit_test(notices_every_flipped_byte_of_a_token),
 		cmocka_unit_test(binds_the_mac_to_an_older_cpusvn),
 		cmocka_unit_test(rejects_reserved_token_bytes_even_when_macced),

@@ -239,13 +239,19 @@ static void close_connection(struct loop *loop, struct device *dev)
 static int take_reply(struct msghdr *msg)
 {
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg);
-	int fd;
+	int fds[2];
+	size_t nr;
 
-	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS ||
-	    cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
 		return -1;
-	memcpy(&fd, CMSG_DATA(cmsg), sizeof(fd));
-	return fd;
+	/* Alignment leaves room for a second one. */
+	nr = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fds, CMSG_DATA(cmsg), nr * sizeof(int));
+	if (nr == 1 && !(msg->msg_flags & MSG_CTRUNC))
+		return fds[0];
+	while (nr)
+		close(fds[--nr]);
+	return -1;
 }
 
 static bool is_seqpacket(int fd)
@@ -280,7 +286,8 @@ static int take_request(struct server *s, struct device *dev)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	reply = take_reply(&msg);
-	if (n != sizeof(req) || req.magic != PROTO_MAGIC || reply < 0 || !is_seqpacket(reply)) {
+	if (n != sizeof(req) || (msg.msg_flags & MSG_TRUNC) || req.magic != PROTO_MAGIC ||
+	    reply < 0 || !is_seqpacket(reply)) {
 		if (reply >= 0)
 			close(reply);
 		return -EPROTO;

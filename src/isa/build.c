@@ -93,7 +93,7 @@ static void ecreate_commit(struct isa_machine *m, struct isa_epcm *e, struct sgx
 	secs->isvprodid = 0;
 	secs->isvsvn = 0;
 	isa_secs_reset(m, secs);
-	isa_measure_ecreate(m, secs);
+	isa_measure_ecreate(secs);
 	isa_secs_forget(m, isa_epcm_frame(m, e));
 	isa_epcm_set(e, EPCM_NO_SECS, EPCM_VALID | EPCM_PT(PT_SECS));
 }
@@ -195,7 +195,7 @@ static void eadd_commit(struct isa_machine *m, struct eadd *a, struct sgx_secs *
 		tcs->aep = 0;
 		tcs->state = 0;
 	}
-	isa_measure_eadd(m, secs, linaddr - secs->baseaddr, &a->secinfo);
+	isa_measure_eadd(secs, linaddr - secs->baseaddr, &a->secinfo);
 	atomic_fetch_add_explicit(&isa_secs_state(secs)->nr_children, 1, memory_order_relaxed);
 	isa_epcm_set(a->e, (uint32_t)isa_epcm_frame(m, a->secs_e),
 		     linaddr | EPCM_VALID | EPCM_PT(pt) | EPCM_RWX(a->secinfo.flags));
@@ -312,8 +312,7 @@ static struct isa_outcome eextend_entry(struct isa_lp *lp, struct isa_epcm *secs
 		const uint64_t in_page = lp->rcx & ~SGX_PAGE_MASK;
 		const uint8_t *page = isa_epc_page(m, e);
 
-		isa_measure_eextend(m, secs,
-				    isa_epcm_enclaveaddress(e) - secs->baseaddr + in_page,
+		isa_measure_eextend(secs, isa_epcm_enclaveaddress(e) - secs->baseaddr + in_page,
 				    page + in_page);
 	}
 	isa_epcm_release_build(secs_e);

@@ -34,12 +34,6 @@ void isa_aes128_cmac(const uint8_t key[16], const void *data, size_t n, uint8_t 
 
 /* --- on top of it -------------------------------------------------------- */
 
-/** isa_sha256_ni_is_available() - has this processor the SHA instructions? */
-bool isa_sha256_ni_is_available(void);
-
-/** isa_sha256_blocks_ni() - isa_sha256_blocks() with them, whatever the provider. */
-void isa_sha256_blocks_ni(uint32_t h[8], const void *data, size_t n);
-
 /** isa_sha256_init() - the initial hash value. */
 void isa_sha256_init(uint32_t h[8]);
 

@@ -25,8 +25,6 @@ struct isa_machine {
 	_Atomic(struct isa_encl_block *) *shared; /* [frame] of a SECS: its block */
 	uint64_t xfrm;			/* XFRM bits ECREATE accepts */
 	_Atomic uint64_t next_eid;
-	/* For measurements, the one hot use: the provider's, or the faster ours. */
-	void (*sha256_blocks)(uint32_t h[8], const void *data, size_t n);
 	/* Package secrets, all derived from config.seed and boot_random. */
 	uint8_t root_key[16];
 	uint8_t seal_fuses[16];
@@ -178,11 +176,9 @@ bool isa_xfrm_is_legal(const struct isa_machine *m, uint64_t xfrm);
 
 /* --- measurement; the caller holds the build lock of @secs ---------------- */
 
-void isa_measure_ecreate(const struct isa_machine *m, struct sgx_secs *secs);
-void isa_measure_eadd(const struct isa_machine *m, struct sgx_secs *secs, uint64_t offset,
-		      const struct sgx_secinfo *secinfo);
-void isa_measure_eextend(const struct isa_machine *m, struct sgx_secs *secs, uint64_t offset,
-			 const void *chunk);
+void isa_measure_ecreate(struct sgx_secs *secs);
+void isa_measure_eadd(struct sgx_secs *secs, uint64_t offset, const struct sgx_secinfo *secinfo);
+void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk);
 
 /** isa_measure_final() - what MRENCLAVE would be; @secs is unchanged. */
 void isa_measure_final(struct sgx_secs *secs, uint8_t mrenclave[32]);

@@ -108,7 +108,6 @@ int isa_machine_create(const struct isa_config *config, struct isa_machine **out
 	number_frames(m);
 	m->xfrm = supported_xfrm(config);
 	atomic_init(&m->next_eid, 1);
-	m->sha256_blocks = isa_sha256_ni_is_available() ? isa_sha256_blocks_ni : isa_sha256_blocks;
 	isa_keys_init(m);
 	*out = m;
 	return 0;

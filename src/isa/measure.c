@@ -38,15 +38,14 @@ static_assert(sizeof(struct ecreate_block) == 64, "one block");
 static_assert(sizeof(struct eadd_block) == 64, "one block");
 static_assert(sizeof(struct eextend_block) == 5 * 64, "five blocks");
 
-static void add_blocks(const struct isa_machine *m, struct sgx_secs *secs, const void *blocks,
-		       size_t n)
+static void add_blocks(struct sgx_secs *secs, const void *blocks, size_t n)
 {
 	/* The page is 4096-aligned, so MRENCLAVE at 64 is aligned too. */
-	m->sha256_blocks((uint32_t *)(void *)secs->mrenclave, blocks, n);
+	isa_sha256_blocks((uint32_t *)(void *)secs->mrenclave, blocks, n);
 	isa_secs_state(secs)->nr_blocks += n;
 }
 
-void isa_measure_ecreate(const struct isa_machine *m, struct sgx_secs *secs)
+void isa_measure_ecreate(struct sgx_secs *secs)
 {
 	struct ecreate_block block = { .tag = TAG_ECREATE };
 
@@ -54,20 +53,18 @@ void isa_measure_ecreate(const struct isa_machine *m, struct sgx_secs *secs)
 	memcpy(block.size, &secs->size, sizeof(block.size));
 	isa_sha256_init((uint32_t *)(void *)secs->mrenclave);
 	isa_secs_state(secs)->nr_blocks = 0;
-	add_blocks(m, secs, &block, 1);
+	add_blocks(secs, &block, 1);
 }
 
-void isa_measure_eadd(const struct isa_machine *m, struct sgx_secs *secs, uint64_t offset,
-		      const struct sgx_secinfo *secinfo)
+void isa_measure_eadd(struct sgx_secs *secs, uint64_t offset, const struct sgx_secinfo *secinfo)
 {
 	struct eadd_block block = { .tag = TAG_EADD, .offset = offset };
 
 	memcpy(block.secinfo, secinfo, sizeof(block.secinfo));
-	add_blocks(m, secs, &block, 1);
+	add_blocks(secs, &block, 1);
 }
 
-void isa_measure_eextend(const struct isa_machine *m, struct sgx_secs *secs, uint64_t offset,
-			 const void *chunk)
+void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk)
 {
 	struct eextend_block block;
 
@@ -75,7 +72,7 @@ void isa_measure_eextend(const struct isa_machine *m, struct sgx_secs *secs, uin
 	block.offset = offset;
 	memset(block.reserved, 0, sizeof(block.reserved));
 	memcpy(block.data, chunk, sizeof(block.data));
-	add_blocks(m, secs, &block, 5);
+	add_blocks(secs, &block, 5);
 }
 
 void isa_measure_final(struct sgx_secs *secs, uint8_t mrenclave[32])

@@ -152,41 +152,6 @@ static void sha256_gives_known_answers(void **state)
 	(void)state;
 }
 
-/* The processor's own compression function is the library's. */
-static void sha_instructions_agree_with_the_library(void **state)
-{
-	uint8_t data[64 * 9];
-	uint32_t a[8], b[8];
-
-	if (!isa_sha256_ni_is_available())
-		skip();
-	for (size_t i = 0; i < sizeof(data); i++)
-		data[i] = (uint8_t)(i * i + i / 3);
-	for (size_t n = 0; n <= 9; n++) {
-		isa_sha256_init(a);
-		isa_sha256_init(b);
-		isa_sha256_blocks(a, data, n);
-		isa_sha256_blocks_ni(b, data, n);
-		assert_memory_equal(a, b, sizeof(a));
-	}
-	(void)state;
-}
-
-/* A machine on a processor without them measures the same. */
-static void measures_the_same_without_sha_instructions(void **state)
-{
-	struct isa_fixture *f = isa_fixture_create(NULL);
-	uint8_t expected[32], got[32];
-
-	f->m->sha256_blocks = isa_sha256_blocks;
-	isa_fixture_build(f, NULL);
-	isa_fixture_mrenclave(expected);
-	mrenclave_of(f, FIXTURE_SECS, got);
-	assert_memory_equal(got, expected, 32);
-	isa_fixture_destroy(f);
-	(void)state;
-}
-
 /* RFC 4493, section 4. */
 static void cmac_gives_known_answers(void **state)
 {
@@ -220,8 +185,6 @@ int main(void)
 		cmocka_unit_test(failed_leaves_measure_nothing),
 		cmocka_unit_test(does_not_depend_on_where_the_enclave_lies),
 		cmocka_unit_test(sha256_gives_known_answers),
-		cmocka_unit_test(sha_instructions_agree_with_the_library),
-		cmocka_unit_test(measures_the_same_without_sha_instructions),
 		cmocka_unit_test(cmac_gives_known_answers),
 	};
 

@@ -357,5 +357,6 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 	else
 		send_done(&call, &done);
 	close(reply);
+	server_call_ended(dev);
 	device_put(dev);
 }

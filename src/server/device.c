@@ -95,9 +95,11 @@ int device_open(struct server *s, int sock, struct device **out)
 	atomic_init(&dev->refs, 1);
 	encl_memory_init(&dev->mem);
 	pthread_mutex_init(&dev->lock, NULL);
+	pthread_mutex_init(&dev->calls_lock, NULL);
 	ret = open_enclave(dev);
 	if (ret) {
 		pthread_mutex_destroy(&dev->lock);
+		pthread_mutex_destroy(&dev->calls_lock);
 		free(dev);
 		return ret;
 	}
@@ -127,5 +129,6 @@ void device_put(struct device *dev)
 	encl_memory_destroy(&dev->mem);
 	close(dev->sock);
 	pthread_mutex_destroy(&dev->lock);
+	pthread_mutex_destroy(&dev->calls_lock);
 	free(dev);
 }

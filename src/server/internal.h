@@ -66,6 +66,8 @@ struct device {
 	pthread_mutex_t lock;
 	struct sgx_epc_owner owner;
 	uint64_t secs_pa;
+	pthread_mutex_t calls_lock;	/* guards nr_calls, and what is watched for */
+	unsigned int nr_calls;		/* being served */
 };
 
 /** device_open() - take over @sock, a fresh connection.  0 or -errno. */
@@ -106,7 +108,11 @@ struct server {
 	char name[PROTO_NAME_MAX];
 	int enclave_listener, provision_listener;
 	int epoll;
+	int spare;		/* given up to refuse a connection */
 	atomic_uint_fast64_t next_id;
 };
+
+/** server_call_ended() - the connection of @dev may have one call more. */
+void server_call_ended(struct device *dev);
 
 #endif /* SWSGX_SERVER_INTERNAL_H */

@@ -5,12 +5,14 @@
  * the workers.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -179,6 +181,11 @@ struct loop {
 	bool program_gone, lifeline_gone;
 };
 
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static int watch(struct server *s, int fd, const void *what)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = (void *)(uintptr_t)what };
@@ -196,10 +203,30 @@ static bool peer_is_ours(int sock)
 	       (peer.uid == geteuid() || peer.uid == 0);
 }
 
+/*
+ * Out of descriptors, a connection would stay where it is, and the loop would
+ * spin on it.  So it is taken with a descriptor kept for that, and refused.
+ */
+static int accept_on(struct server *s, int listener)
+{
+	int sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+	if (sock >= 0 || (errno != EMFILE && errno != ENFILE))
+		return sock;
+	close(s->spare);
+	sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	if (sock >= 0)
+		close(sock);
+	else
+		usleep(1000);	/* another thread was faster */
+	s->spare = open_spare();
+	return -1;
+}
+
 static void accept_enclave(struct loop *loop)
 {
 	struct server *s = loop->s;
-	int sock = accept4(s->enclave_listener, NULL, NULL, SOCK_CLOEXEC);
+	int sock = accept_on(s, s->enclave_listener);
 	struct device *dev;
 
 	if (sock < 0)
@@ -221,10 +248,39 @@ static void accept_enclave(struct loop *loop)
  */
 static void accept_provision(struct loop *loop)
 {
-	int sock = accept4(loop->s->provision_listener, NULL, NULL, SOCK_CLOEXEC);
+	int sock = accept_on(loop->s, loop->s->provision_listener);
 
 	if (sock >= 0)
 		close(sock);
+}
+
+/*
+ * A client that sends calls and reads no answers holds a thread and a
+ * descriptor for each.  Only so many: the others wait in its connection.
+ */
+#define MAX_CALLS 64u
+
+static void rewatch(struct device *dev, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = dev };
+
+	epoll_ctl(dev->server->epoll, EPOLL_CTL_MOD, dev->sock, &event);
+}
+
+static void call_begins(struct device *dev)
+{
+	pthread_mutex_lock(&dev->calls_lock);
+	if (++dev->nr_calls == MAX_CALLS)
+		rewatch(dev, 0);
+	pthread_mutex_unlock(&dev->calls_lock);
+}
+
+void server_call_ended(struct device *dev)
+{
+	pthread_mutex_lock(&dev->calls_lock);
+	if (dev->nr_calls-- == MAX_CALLS)
+		rewatch(dev, EPOLLIN);
+	pthread_mutex_unlock(&dev->calls_lock);
 }
 
 static void close_connection(struct loop *loop, struct device *dev)
@@ -286,6 +342,9 @@ static int take_request(struct server *s, struct device *dev)
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	reply = take_reply(&msg);
+	/* No descriptor was left to receive it: the caller hears of it, and is not to blame. */
+	if (n == sizeof(req) && (msg.msg_flags & MSG_CTRUNC) && !msg.msg_controllen)
+		return 0;
 	if (n != sizeof(req) || (msg.msg_flags & MSG_TRUNC) || req.magic != PROTO_MAGIC ||
 	    reply < 0 || !is_seqpacket(reply)) {
 		if (reply >= 0)
@@ -293,15 +352,17 @@ static int take_request(struct server *s, struct device *dev)
 		return -EPROTO;
 	}
 	device_get(dev);
+	call_begins(dev);
 	ret = workers_submit(s->workers, dev, &req, reply);
 	if (ret) {
 		close(reply);
+		server_call_ended(dev);
 		device_put(dev);
 	}
 	return ret == -ENOMEM || ret == -EAGAIN ? 0 : ret;
 }
 
-static void handle(struct loop *loop, void *what)
+static void handle(struct loop *loop, void *what, uint32_t events)
 {
 	struct server *s = loop->s;
 
@@ -313,7 +374,7 @@ static void handle(struct loop *loop, void *what)
 		loop->program_gone = true;
 	} else if (what == &tag_lifeline) {
 		loop->lifeline_gone = true;
-	} else if (take_request(s, what)) {
+	} else if (!(events & EPOLLIN) || take_request(s, what)) {
 		close_connection(loop, what);
 	}
 }
@@ -351,7 +412,7 @@ static int run_loop(struct loop *loop, int program, int lifeline)
 			return -errno;
 		if (n <= 0)
 			continue;
-		handle(loop, event.data.ptr);
+		handle(loop, event.data.ptr, event.events);
 		/* Both stay readable for ever once they are gone. */
 		if (event.data.ptr == &tag_program)
 			epoll_ctl(s->epoll, EPOLL_CTL_DEL, program, NULL);
@@ -361,19 +422,36 @@ static int run_loop(struct loop *loop, int program, int lifeline)
 	return 0;
 }
 
+/* An enclave takes three: its limit is the EPC, not what a shell deems enough. */
+static void allow_many_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int server_run(struct server *s, int program, int lifeline)
 {
 	struct loop loop = { .s = s };
 	int ret;
 
+	allow_many_descriptors();
+	s->spare = open_spare();
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (s->epoll < 0)
-		return -errno;
+	if (s->epoll < 0) {
+		ret = -errno;
+		close(s->spare);
+		return ret;
+	}
 	s->workers = workers_create();
 	ret = s->workers ? watch_all(&loop, program, lifeline) : -ENOMEM;
 	if (!ret)
 		ret = run_loop(&loop, program, lifeline);
 	workers_destroy(s->workers);
 	close(s->epoll);
+	close(s->spare);
 	return ret;
 }

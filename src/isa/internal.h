@@ -138,17 +138,21 @@ static inline void *isa_epc_page(const struct isa_machine *m, const struct isa_e
  * It lives in the reserved part of the SECS page, so it would travel with the
  * page if that were evicted.
  */
+#define ISA_SECS_STATE_OFFSET 512u
+#define ISA_MAX_PENDING 48u
+
 struct isa_secs_state {
 	uint64_t eid;
-	uint64_t nr_blocks;		/* hashed so far; guarded by the build lock */
+	uint64_t nr_blocks;		/* measured so far; guarded by the build lock */
 	_Atomic uint64_t nr_children;	/* valid EPC pages of the enclave */
 	_Atomic uint32_t initialized;	/* written under the build lock */
 	uint32_t xsave_size;
 	uint8_t isvfamilyid[16];
 	uint8_t isvextprodid[16];
+	/* Blocks that belong to the measurement and are not hashed yet. */
+	uint32_t nr_pending;		/* guarded by the build lock */
+	uint8_t pending[ISA_MAX_PENDING][64];
 };
-
-#define ISA_SECS_STATE_OFFSET 512u
 
 static inline struct isa_secs_state *isa_secs_state(struct sgx_secs *secs)
 {

@@ -38,11 +38,29 @@ static_assert(sizeof(struct ecreate_block) == 64, "one block");
 static_assert(sizeof(struct eadd_block) == 64, "one block");
 static_assert(sizeof(struct eextend_block) == 5 * 64, "five blocks");
 
-static void add_blocks(struct sgx_secs *secs, const void *blocks, size_t n)
+/* The page is 4096-aligned, so MRENCLAVE at 64 is aligned too. */
+static uint32_t *running_hash(struct sgx_secs *secs)
 {
-	/* The page is 4096-aligned, so MRENCLAVE at 64 is aligned too. */
-	isa_sha256_blocks((uint32_t *)(void *)secs->mrenclave, blocks, n);
-	isa_secs_state(secs)->nr_blocks += n;
+	return (uint32_t *)(void *)secs->mrenclave;
+}
+
+/*
+ * Leaves bring one block or five, and every run of the hash has to take up the
+ * state and put it down again: so blocks wait until there are many.
+ */
+static void *next_blocks(struct sgx_secs *secs, size_t n)
+{
+	struct isa_secs_state *state = isa_secs_state(secs);
+	void *blocks;
+
+	if (state->nr_pending + n > ISA_MAX_PENDING) {
+		isa_sha256_blocks(running_hash(secs), state->pending, state->nr_pending);
+		state->nr_pending = 0;
+	}
+	blocks = state->pending[state->nr_pending];
+	state->nr_pending += (uint32_t)n;
+	state->nr_blocks += n;
+	return blocks;
 }
 
 void isa_measure_ecreate(struct sgx_secs *secs)
@@ -51,9 +69,10 @@ void isa_measure_ecreate(struct sgx_secs *secs)
 
 	memcpy(block.ssaframesize, &secs->ssaframesize, sizeof(block.ssaframesize));
 	memcpy(block.size, &secs->size, sizeof(block.size));
-	isa_sha256_init((uint32_t *)(void *)secs->mrenclave);
+	isa_sha256_init(running_hash(secs));
 	isa_secs_state(secs)->nr_blocks = 0;
-	add_blocks(secs, &block, 1);
+	isa_secs_state(secs)->nr_pending = 0;
+	memcpy(next_blocks(secs, 1), &block, sizeof(block));
 }
 
 void isa_measure_eadd(struct sgx_secs *secs, uint64_t offset, const struct sgx_secinfo *secinfo)
@@ -61,24 +80,25 @@ void isa_measure_eadd(struct sgx_secs *secs, uint64_t offset, const struct sgx_s
 	struct eadd_block block = { .tag = TAG_EADD, .offset = offset };
 
 	memcpy(block.secinfo, secinfo, sizeof(block.secinfo));
-	add_blocks(secs, &block, 1);
+	memcpy(next_blocks(secs, 1), &block, sizeof(block));
 }
 
 void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk)
 {
-	struct eextend_block block;
+	struct eextend_block *block = next_blocks(secs, sizeof(*block) / 64);
 
-	block.tag = TAG_EEXTEND;
-	block.offset = offset;
-	memset(block.reserved, 0, sizeof(block.reserved));
-	memcpy(block.data, chunk, sizeof(block.data));
-	add_blocks(secs, &block, 5);
+	block->tag = TAG_EEXTEND;
+	block->offset = offset;
+	memset(block->reserved, 0, sizeof(block->reserved));
+	memcpy(block->data, chunk, sizeof(block->data));
 }
 
 void isa_measure_final(struct sgx_secs *secs, uint8_t mrenclave[32])
 {
+	const struct isa_secs_state *state = isa_secs_state(secs);
 	uint32_t h[8];
 
 	memcpy(h, secs->mrenclave, sizeof(h));
-	isa_sha256_final(h, isa_secs_state(secs)->nr_blocks, mrenclave);
+	isa_sha256_blocks(h, state->pending, state->nr_pending);
+	isa_sha256_final(h, state->nr_blocks, mrenclave);
 }

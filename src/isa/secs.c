@@ -9,6 +9,8 @@
 
 static_assert(ISA_SECS_STATE_OFFSET >= offsetof(struct sgx_secs, reserved_262),
 	      "internal state lies in the reserved part");
+static_assert(ISA_SECS_STATE_OFFSET + sizeof(struct isa_secs_state) <= SGX_PAGE_SIZE,
+	      "and in the page");
 
 #define XSAVE_LEGACY_AND_HEADER 576u
 

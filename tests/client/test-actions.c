@@ -836,6 +836,8 @@ static void stop_and_continue_work(void **state)
 	int status;
 
 	if (!pid) {
+		/* An orphaned group would not stop. */
+		setpgid(0, 0);
 		signal(SIGTSTP, count);
 		signal(SIGTSTP, SIG_DFL);
 		raise(SIGTSTP);

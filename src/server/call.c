@@ -112,11 +112,19 @@ static int next_chunk(struct call *call, uint64_t uaddr)
 	return 0;
 }
 
+static bool holds_page(const struct call *call, uint64_t uaddr)
+{
+	const uint64_t offset = uaddr - call->chunk_addr;
+
+	return offset < call->chunk_size && call->chunk_size - offset >= SGX_PAGE_SIZE;
+}
+
 static int source_page(void *ctx, void *dst, uint64_t uaddr)
 {
 	struct call *call = ctx;
 
-	if (uaddr - call->chunk_addr >= call->chunk_size) {
+	/* What was sent ahead need not begin where a page does. */
+	if (!holds_page(call, uaddr)) {
 		int ret = next_chunk(call, uaddr);
 
 		if (ret)
@@ -269,15 +277,27 @@ static bool no_write(void *ctx, uint64_t la, const void *src, size_t n,
 	return no_read(ctx, la, NULL, n, fault);
 }
 
+/* With the lock, whoever sees the SECS sees the enclave's memory, too. */
+static uint64_t secs_pa_of(struct device *dev)
+{
+	uint64_t pa;
+
+	pthread_mutex_lock(&dev->lock);
+	pa = dev->secs_pa;
+	pthread_mutex_unlock(&dev->lock);
+	return pa;
+}
+
 static struct isa_outcome serve_enclu(struct device *dev, const struct proto_request *req)
 {
 	static const struct isa_mmu mmu = { encl_translate, no_read, no_write };
 	struct isa_machine *m = dev->server->processor.machine;
+	const uint64_t secs_pa = secs_pa_of(dev);
 	struct isa_lp lp;
 
 	isa_lp_init(&lp, m, &mmu, dev, 3);
-	if (dev->secs_pa != ISA_NO_FRAME)
-		lp.secs_frame = isa_machine_frame(m, dev->secs_pa);
+	if (secs_pa != ISA_NO_FRAME)
+		lp.secs_frame = isa_machine_frame(m, secs_pa);
 	lp.rbx = req->b;
 	lp.rcx = req->c;
 	lp.rdx = req->d;
@@ -311,7 +331,8 @@ static void send_attached(struct call *call)
 		frame.base = mem->base;
 		frame.encl_size = mem->size;
 	}
-	sendmsg(call->reply, &msg, MSG_NOSIGNAL);
+	/* A fresh socket has room; whoever filled it holds up nothing here. */
+	sendmsg(call->reply, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	pthread_mutex_unlock(&call->dev->lock);
 }
 

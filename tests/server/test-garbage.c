@@ -217,6 +217,8 @@ static void a_listening_socket_is_no_reply_end(void **state)
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(raw_send(sock, &req, sizeof(req), &unconnected, 1), 0);
 	close(unconnected);
+	while (raw_ioctl(sock, 0x1234, NULL) == -EBUSY)
+		usleep(1000);
 	assert_int_equal(raw_build(sock), 0);
 	close(sock);
 	assert_fds_become(fds);
@@ -328,6 +330,47 @@ static void lies_about_the_source_harm_the_liar(void **state)
 		assert_int_equal(f.frame.result, lies[i].result);
 		assert_int_equal(arg.count, 0);
 	}
+	close(sock);
+}
+
+/*
+ * Source sent ahead whose last bytes are the first of the page wanted: the rest
+ * of that page is not what happens to lie behind it in the server.
+ */
+static void source_ahead_that_is_not_aligned_is_not_read_beyond(void **state)
+{
+	static struct {
+		struct proto_data header;
+		uint8_t data[PROTO_CHUNK];
+	} a = { .header = { .size = PROTO_CHUNK } };
+	_Alignas(4096) static uint8_t source[SGX_PAGE_SIZE];
+	struct world *w = *state;
+	const struct sgx_secinfo secinfo = { .flags = SECINFO_PT(PT_REG) | SECINFO_R };
+	struct sgx_enclave_add_pages arg = {
+		.src = (uintptr_t)source, .length = SGX_PAGE_SIZE, .secinfo = (uintptr_t)&secinfo,
+	};
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_IOCTL, .a = SGX_IOC_ENCLAVE_ADD_PAGES,
+		.b = (uintptr_t)&arg, .source_size = PROTO_CHUNK,
+		.source_addr = (uintptr_t)source - PROTO_CHUNK + 1,
+	};
+	const int sock = raw_open(&w->m);
+	struct raw_attached attached;
+	struct raw_frame done;
+	struct sgx_secs secs;
+	int reply;
+
+	memset(source, 0x11, sizeof(source));
+	memset(a.data, 0x22, sizeof(a.data));
+	isa_fixture_default_secs(&secs);
+	assert_int_equal(raw_create(sock, &secs), 0);
+	reply = raw_begin(sock, &req);
+	assert_true(send(reply, &a, sizeof(a), MSG_NOSIGNAL) == sizeof(a));
+	assert_true(raw_finish(reply, &done));
+	assert_int_equal(done.frame.result, 0);
+	assert_true(raw_attach(sock, &attached));
+	assert_memory_equal(attached.pages, source, sizeof(source));
+	raw_detach(&attached);
 	close(sock);
 }
 
@@ -624,6 +667,7 @@ int main(void)
 		test(a_listening_socket_is_no_reply_end),
 		test(nonsense_for_an_answer_is_efault),
 		test(lies_about_the_source_harm_the_liar),
+		test(source_ahead_that_is_not_aligned_is_not_read_beyond),
 		test(answers_nobody_asked_for_are_harmless),
 		test(a_client_may_leave_at_every_step),
 		test(hundreds_of_connections_come_and_go),

@@ -3,14 +3,13 @@
  * swsgx run: a machine of its own for one program and its children.
  *
  * The program takes this process's place, so its status, its signals and its
- * process number are what its parent sees.  The server is a child of it that
- * wait() does not show, in a session of its own, and ends when nobody is left.
+ * process number are what its parent sees.  The server is nobody's child, in a
+ * session of its own, and ends when nobody is left.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <swsgx/isa.h>
@@ -204,15 +204,6 @@ static void detach(void)
 		complain("the server keeps its working directory: %s", strerror(errno));
 }
 
-/*
- * A child whose end is not announced by SIGCHLD: the program that takes our
- * place has no children, as far as wait() tells it.
- */
-static pid_t fork_unseen(void)
-{
-	return (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
-}
-
 static _Noreturn void serve(struct server *server, int program, int lifeline)
 {
 	int ret;
@@ -223,6 +214,44 @@ static _Noreturn void serve(struct server *server, int program, int lifeline)
 		complain("the server stopped: %s", strerror(-ret));
 	server_destroy(server);
 	_exit(ret ? 1 : 0);
+}
+
+/* Would an orphan become a child of this very process? */
+static bool adopts_orphans(void)
+{
+	int subreaper = 0;
+
+	prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
+	return getpid() == 1 || subreaper;
+}
+
+/*
+ * Fork a process that is no child of the program that takes our place: its
+ * wait() must not find one.  Where that cannot be had, at least a child that
+ * wait() shows only to those who ask for all kinds.
+ * Return: 0 in the new process; 1 or -errno here.
+ */
+static int fork_unseen(void)
+{
+	pid_t pid;
+	int status;
+
+	if (adopts_orphans()) {
+		pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
+		return pid < 0 ? -errno : pid != 0;
+	}
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		pid = fork();
+		if (pid)
+			_exit(pid < 0 ? errno : 0);
+		return 0;
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 1 : -EAGAIN;
 }
 
 /* Out of the way of programs that count their descriptors, if there is room. */
@@ -246,7 +275,6 @@ static int start_server(const struct options *o)
 	const int program = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	struct server *server;
 	int lifeline[2], ret;
-	pid_t pid;
 
 	if (program < 0 || pipe(lifeline) < 0)
 		return -errno;
@@ -256,10 +284,10 @@ static int start_server(const struct options *o)
 		return ret;
 	if (setenv(PROTO_ENV, server_name(server), 1))
 		return -errno;
-	pid = fork_unseen();
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
+	ret = fork_unseen();
+	if (ret < 0)
+		return ret;
+	if (ret == 0) {
 		close(lifeline[1]);
 		serve(server, program, lifeline[0]);
 	}

@@ -116,6 +116,19 @@ static void report(const struct client_action *action, struct sigaction *old)
 	memcpy(&old->sa_mask, &action->mask, sizeof(action->mask));
 }
 
+/* For a child that only borrows our memory: the kernel alone, as it stands. */
+static long change_borrowed(int sig, const struct client_action *action)
+{
+	const struct kernel_sigaction k = {
+		.handler = action->handler,
+		.flags = (unsigned long)action->flags | KERNEL_SA_RESTORER,
+		.restorer = client_restorer,
+		.mask = action->mask,
+	};
+
+	return sys_call(SYS_rt_sigaction, sig, (long)&k, 0, sizeof(k.mask));
+}
+
 static long change(int sig, const struct sigaction *new, struct client_action *old)
 {
 	struct client_action action;
@@ -128,8 +141,11 @@ static long change(int sig, const struct sigaction *new, struct client_action *o
 		action.handler = (void *)new->sa_handler;
 		action.flags = new->sa_flags;
 		memcpy(&action.mask, &new->sa_mask, sizeof(action.mask));
-		ret = set_kernel(sig, &action);
-		if (!ret)
+		if (client_is_borrowed())
+			ret = change_borrowed(sig, &action);
+		else
+			ret = set_kernel(sig, &action);
+		if (!ret && !client_is_borrowed())
 			actions[sig] = action;
 	}
 	client_unlock(&saved);
@@ -224,7 +240,7 @@ static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
 		       sizeof(mask));
 	if (ret)
 		return (int)-ret;
-	if (set) {
+	if (set && !client_is_borrowed()) {
 		memcpy(&mask, set, sizeof(mask));
 		note_blocked(how, mask);
 	}

@@ -45,6 +45,12 @@ void client_start(void);
 void client_lock(uint64_t *saved);
 void client_unlock(const uint64_t *saved);
 
+/**
+ * client_is_borrowed() - are we a vfork() child in its parent's memory?
+ * What such a child changes of itself must not change what is noted here.
+ */
+CLIENT_SIGSAFE bool client_is_borrowed(void);
+
 /* For handlers and critical sections, which signals cannot interrupt. */
 CLIENT_SIGSAFE void client_lock_blocked(void);
 CLIENT_SIGSAFE void client_unlock_blocked(void);

@@ -56,7 +56,22 @@ static void after_fork(void)
 	client_unlock(&saved);
 }
 
+/* The process this memory belongs to. */
+static long owner;
+
+static void after_fork_in_child(void)
+{
+	owner = sys_call(SYS_getpid, 0, 0, 0, 0);
+	after_fork();
+}
+
+bool client_is_borrowed(void)
+{
+	return owner && owner != sys_call(SYS_getpid, 0, 0, 0, 0);
+}
+
 __attribute__((constructor)) static void register_fork(void)
 {
-	pthread_atfork(before_fork, after_fork, after_fork);
+	owner = sys_call(SYS_getpid, 0, 0, 0, 0);
+	pthread_atfork(before_fork, after_fork, after_fork_in_child);
 }

@@ -5,8 +5,10 @@
  * Source: Linux arch/x86/kernel/cpu/sgx/encl.c, sgx_vma_open(): a child inherits
  * the mappings of an enclave and may enter it.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +204,46 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* A debugger waits for children of all kinds, and would wait for this one. */
+static void nobody_is_our_child_but_our_children(void **state)
+{
+	int status;
+
+	assert_int_equal(waitpid(-1, &status, __WALL | WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+static volatile sig_atomic_t handled;
+
+static void on_usr1(int sig)
+{
+	handled++;
+}
+
+/* A vfork() child has its own signal actions, but not its own memory. */
+static void vfork_child_changes_only_its_own_actions(void **state)
+{
+	sigset_t segv, old;
+	pid_t pid;
+
+	handled = 0;
+	signal(SIGUSR1, on_usr1);
+	pid = vfork();
+	if (pid == 0) {
+		sigemptyset(&segv);
+		sigaddset(&segv, SIGSEGV);
+		sigprocmask(SIG_BLOCK, &segv, NULL);
+		signal(SIGUSR1, SIG_DFL);
+		_exit(0);
+	}
+	assert_child_ends_well(pid);
+	raise(SIGUSR1);
+	assert_int_equal(handled, 1);
+	sigprocmask(SIG_BLOCK, NULL, &old);
+	assert_int_equal(sigismember(&old, SIGSEGV), 0);
+	signal(SIGUSR1, SIG_DFL);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +255,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(shell_starts_a_program_that_builds_its_own),
 		cmocka_unit_test(program_that_closes_all_descriptors_goes_on),
 		cmocka_unit_test(duplicate_of_the_descriptor_is_the_enclave_too),
+		cmocka_unit_test(nobody_is_our_child_but_our_children),
+		cmocka_unit_test(vfork_child_changes_only_its_own_actions),
 		cmocka_unit_test(part_of_the_enclave_can_be_unmapped_and_mapped_again),
 	};
 

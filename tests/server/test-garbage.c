@@ -594,6 +594,7 @@ static void have_few_left(struct few *few, unsigned int more)
 	struct rlimit low;
 	int fd;
 
+	settled_fds();
 	few->nr = 0;
 	do {
 		fd = few->fillers[few->nr++] = dup(0);

@@ -110,6 +110,9 @@ static enum verdict judge(const struct isa_event *event)
 		else
 			verdict = NOBODY;
 	}
+	/* A page another process added, or while the fault was on its way. */
+	if (verdict == NOBODY)
+		client_encl_apply(vma, vma->start, vma->end);
 	client_unlock_blocked();
 	return verdict;
 }
@@ -155,9 +158,11 @@ static int signal_of(const struct isa_event *event, enum verdict verdict, siginf
 		info->si_addr = (void *)uc->uc_mcontext.gregs[REG_RIP];
 	} else if (event->vector == X86_PF) {
 		sig = verdict == NO_PAGE ? SIGBUS : SIGSEGV;
-		info->si_code = verdict == NO_PAGE	       ? BUS_ADRERR
-				: event->error_code & PFEC_P ? SEGV_ACCERR
-							     : SEGV_MAPERR;
+		/* Rights decide, whether or not the page was ever touched. */
+		info->si_code = verdict == NO_PAGE ? BUS_ADRERR
+				: verdict == PAGE_TABLES || (event->error_code & PFEC_P)
+					? SEGV_ACCERR
+					: SEGV_MAPERR;
 		info->si_addr = (void *)(uintptr_t)(event->address & SGX_PAGE_MASK);
 	}
 	info->si_signo = sig;
@@ -248,6 +253,17 @@ static enum verdict refine(const struct client_thread *thread, const struct isa_
 	return is_pf ? refine_pf(event) : NOT_OURS;
 }
 
+/* The kernel's own siginfo fits, but for where it happened: that is the AEP. */
+static void show_exit(const struct isa_event *event, siginfo_t *info, ucontext_t *uc)
+{
+	if (event->vector == X86_PF) {
+		info->si_addr = (void *)(uintptr_t)(event->address & SGX_PAGE_MASK);
+		uc->uc_mcontext.gregs[REG_CR2] = (greg_t)(event->address & SGX_PAGE_MASK);
+	} else if (info->si_code != SI_KERNEL) {
+		info->si_addr = (void *)uc->uc_mcontext.gregs[REG_RIP];
+	}
+}
+
 /* True when the signal is dealt with. */
 static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucontext_t *uc,
 		   struct isa_regs *r)
@@ -277,10 +293,9 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 	exit_enclave(thread, r, &event, uc);
 	if (!event.exception)
 		return false;
-	if (is_trap(sig, info) && event.vector == uc->uc_mcontext.gregs[REG_TRAPNO] &&
-	    event.vector != X86_PF && event.vector != X86_UD) {
-		/* The kernel's own siginfo fits; what it points to is the AEP. */
-		info->si_addr = (void *)uc->uc_mcontext.gregs[REG_RIP];
+	if (is_trap(sig, info) && verdict == NOT_OURS && event.vector != X86_UD &&
+	    event.vector == uc->uc_mcontext.gregs[REG_TRAPNO]) {
+		show_exit(&event, info, uc);
 		return fix_up(&event, uc);
 	}
 	/* A signal that only met the enclave on a wrong path comes after. */

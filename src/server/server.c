@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -422,23 +421,11 @@ static int run_loop(struct loop *loop, int program, int lifeline)
 	return 0;
 }
 
-/* An enclave takes three: its limit is the EPC, not what a shell deems enough. */
-static void allow_many_descriptors(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return;
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int server_run(struct server *s, int program, int lifeline)
 {
 	struct loop loop = { .s = s };
 	int ret;
 
-	allow_many_descriptors();
 	s->spare = open_spare();
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0) {

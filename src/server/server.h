@@ -36,7 +36,6 @@ const char *server_name(const struct server *s);
  * @program: pidfd of the program the server is for, or -1.
  * @lifeline: read end of a pipe whose write end the program's processes
  *            inherit; -1 for none.
- * Raises the process's soft limit on open files to the hard one.
  * Return: 0 once @program is gone, @lifeline is closed and no device is open;
  * -errno when the event loop cannot be set up.
  */

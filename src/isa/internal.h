@@ -151,7 +151,7 @@ struct isa_secs_state {
 	uint8_t isvextprodid[16];
 	/* Blocks that belong to the measurement and are not hashed yet. */
 	uint32_t nr_pending;		/* guarded by the build lock */
-	uint8_t pending[ISA_MAX_PENDING][64];
+	_Alignas(64) uint8_t pending[ISA_MAX_PENDING][64];
 };
 
 static inline struct isa_secs_state *isa_secs_state(struct sgx_secs *secs)

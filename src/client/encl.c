@@ -65,11 +65,30 @@ static int move_up(int fd)
 	return (int)up;
 }
 
-static void *map_whole(int fd, size_t size, int prot)
+/*
+ * A place for @size bytes of ours, more than ELRANGE has.  Not in ELRANGE, even
+ * if that is free now: what the program maps there would replace it.
+ */
+static uint8_t *reserve_outside(size_t size, const struct proto_frame *frame)
 {
-	void *p = sys_mmap(NULL, size, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	uint8_t *p = sys_mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			      -1, 0);
+	uint8_t *next;
 
-	return sys_is_error(p) ? NULL : p;
+	if (sys_is_error(p))
+		return NULL;
+	if ((uintptr_t)p >= frame->base + frame->encl_size || (uintptr_t)p + size <= frame->base)
+		return p;
+	/* Two at most can overlap it, one at each end. */
+	next = reserve_outside(size, frame);
+	sys_munmap(p, size);
+	return next;
+}
+
+static bool map_at(uint8_t *at, int fd, size_t size)
+{
+	return !sys_is_error(sys_mmap(at, size, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0));
 }
 
 static void take_memory(struct client_encl *encl, const struct proto_frame *frame,
@@ -77,23 +96,24 @@ static void take_memory(struct client_encl *encl, const struct proto_frame *fram
 {
 	const size_t shared_size =
 		PROTO_MIRROR_OFFSET + frame->encl_size / SGX_PAGE_SIZE * sizeof(uint16_t);
-	void *pages = map_whole(fds[0], frame->encl_size, PROT_READ | PROT_WRITE);
-	void *shared = map_whole(fds[1], shared_size, PROT_READ | PROT_WRITE);
+	const size_t size = frame->encl_size + shared_size;
+	uint8_t *pages = reserve_outside(size, frame);
+	uint8_t *shared = pages + frame->encl_size;
+	const bool mapped = pages && map_at(pages, fds[0], frame->encl_size) &&
+			    map_at(shared, fds[1], shared_size);
 
 	sys_close(fds[1]);
-	if (!pages || !shared) {
+	if (!mapped) {
 		if (pages)
-			sys_munmap(pages, frame->encl_size);
-		if (shared)
-			sys_munmap(shared, shared_size);
+			sys_munmap(pages, size);
 		sys_close(fds[0]);
 		return;
 	}
 	encl->pages_fd = note_fd(move_up(fds[0]));
 	encl->pages = pages;
-	encl->shared = shared;
+	encl->shared = (struct proto_shared *)shared;
 	encl->shared_size = shared_size;
-	encl->mirror = (const uint16_t *)((uint8_t *)shared + PROTO_MIRROR_OFFSET);
+	encl->mirror = (const uint16_t *)(shared + PROTO_MIRROR_OFFSET);
 	encl->base = frame->base;
 	encl->size = frame->encl_size;
 }
@@ -131,17 +151,43 @@ static int duplicate(int fd)
 	return up < 0 ? (int)up : note_fd((int)up);
 }
 
+/*
+ * Records of a few enclaves are kept here: in memory of its own one could be
+ * where the program is about to map the enclave.
+ */
+static struct client_encl first_records[64];
+#define NR_FIRST (sizeof(first_records) / sizeof(first_records[0]))
+
+static struct client_encl *allocate(void)
+{
+	void *p;
+
+	for (size_t i = 0; i < NR_FIRST; i++)
+		if (!first_records[i].inode)
+			return &first_records[i];
+	p = sys_mmap(NULL, sizeof(struct client_encl), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return sys_is_error(p) ? NULL : p;
+}
+
+static void release(struct client_encl *encl)
+{
+	if (encl >= first_records && encl < first_records + NR_FIRST)
+		memset(encl, 0, sizeof(*encl));
+	else
+		sys_munmap(encl, sizeof(*encl));
+}
+
 static struct client_encl *create(int fd, uint64_t inode)
 {
-	struct client_encl *encl = sys_mmap(NULL, sizeof(*encl), PROT_READ | PROT_WRITE,
-					    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct client_encl *encl = allocate();
 	int sock;
 
-	if (sys_is_error(encl))
+	if (!encl)
 		return NULL;
 	sock = duplicate(fd);
 	if (sock < 0) {
-		sys_munmap(encl, sizeof(*encl));
+		release(encl);
 		return NULL;
 	}
 	encl->inode = inode;
@@ -165,7 +211,7 @@ static void destroy(struct client_encl *encl)
 		sys_close(encl->pages_fd);
 	}
 	sys_close(encl->sock);
-	sys_munmap(encl, sizeof(*encl));
+	release(encl);
 }
 
 int client_encl_get(int fd, struct client_encl **out)

@@ -11,8 +11,10 @@
 #include "client.h"
 #include "sys.h"
 
-static struct client_vma *vmas;
-static size_t nr_vmas, capacity;
+/* The first table is not in memory of its own: the program may map over that. */
+static struct client_vma first_table[128];
+static struct client_vma *vmas = first_table;
+static size_t nr_vmas, capacity = sizeof(first_table) / sizeof(first_table[0]);
 
 /* Index of the first interval that ends after @addr. */
 static size_t lower_bound(uint64_t addr)
@@ -46,7 +48,7 @@ const struct client_vma *client_vma_find(uint64_t addr)
 
 static int reserve(size_t n)
 {
-	const size_t size = capacity ? capacity * 2 : 128;
+	const size_t size = capacity * 2;
 	struct client_vma *new;
 
 	if (nr_vmas + n <= capacity)
@@ -55,10 +57,9 @@ static int reserve(size_t n)
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (sys_is_error(new))
 		return -ENOMEM;
-	if (vmas) {
-		memcpy(new, vmas, nr_vmas * sizeof(*new));
+	memcpy(new, vmas, nr_vmas * sizeof(*new));
+	if (vmas != first_table)
 		sys_munmap(vmas, capacity * sizeof(*vmas));
-	}
 	vmas = new;
 	capacity = size;
 	return 0;

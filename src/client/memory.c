@@ -3,6 +3,7 @@
  * mmap, mprotect, munmap and mremap, in front of libc's: mappings of an enclave
  * are made of its memory file, with the rights its pages have, and remembered.
  */
+#include <asm/mman.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -206,12 +207,15 @@ CLIENT_EXPORT void *mremap(void *old, size_t old_size, size_t new_size, int flag
 /* The part of an enclave's mapping that starts at @start, up to @end. */
 static long protect_enclave(struct client_encl *encl, uint64_t start, uint64_t end, int prot)
 {
-	const long ret = may_map(encl, start, end, prot);
 	uint64_t saved;
 	long error;
 
-	if (ret)
-		return ret;
+	/* Neither a stack nor of a kind the kernel knows. */
+	if (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
+		return -EINVAL;
+	error = may_map(encl, start, end, prot);
+	if (error)
+		return error;
 	client_lock(&saved);
 	error = client_vma_set(start, end, prot, encl);
 	if (!error)

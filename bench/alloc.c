@@ -18,9 +18,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <swsgx/epc.h>
+
+#include "timing.h"
 
 #define NR_PAGES 32768u		/* 128 MiB of EPC */
 #define NR_HELD 1024u		/* per thread; a power of two */
@@ -191,14 +192,6 @@ struct worker {
 /* Slots to replace, the same for all. */
 static uint16_t slots[1u << 16];
 
-static double now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
-}
-
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -248,19 +241,6 @@ static double measure(const struct allocator *a, unsigned int nr_threads)
 	return worst;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v)
-{
-	qsort(v, NR_ROUNDS, sizeof(*v), compare_doubles);
-	return v[NR_ROUNDS / 2];
-}
-
 struct result {
 	unsigned int nr_threads;
 	double pool_ns, fifo_ns, ratio;	/* medians; the ratio's of the rounds */
@@ -282,7 +262,7 @@ static struct result compare(const struct allocator *pool, const struct allocato
 			f[i] = measure(fifo, nr_threads);
 		r[i] = p[i] / f[i];
 	}
-	return (struct result){ nr_threads, median(p), median(f), median(r) };
+	return (struct result){ nr_threads, median(p, NR_ROUNDS), median(f, NR_ROUNDS), median(r, NR_ROUNDS) };
 }
 
 static int write_json(const char *path, const struct result *r, size_t n)

@@ -4,9 +4,9 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "crypto.h"
+#include "timing.h"
 
 #define ROUNDS 50u
 #define CALLS 200u
@@ -32,14 +32,6 @@ static void mac_report(struct work *w)
 static void verify(struct work *w)
 {
 	w->nr_valid += isa_rsa3072_verify(&w->sig);
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 /* The best round: what disturbs a run only ever adds. */

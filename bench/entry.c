@@ -16,13 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "enclave.h"
+#include "timing.h"
 
 #define MAX_RATIO 1.1
 #define SERVER_ENV "SWSGX_SERVER"
@@ -34,27 +34,6 @@ struct kernel_sigaction {
 	void (*restorer)(void);
 	uint64_t mask;
 };
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), compare);
-	return v[n / 2];
-}
 
 static void skip_enclu(int sig, siginfo_t *info, void *context)
 {

@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <swsgx/isa.h>
 
 #include "crypto.h"
+#include "timing.h"
 
 #define PAGE 4096u
 #define CHUNK 256u
@@ -152,14 +152,6 @@ static void remove_pages(struct bench *b)
 
 /* --- measuring ----------------------------------------------------------- */
 
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 static void run_round(struct bench *b, size_t round, struct sgx_secs *secs)
 {
 	double start, middle, end;
@@ -173,19 +165,6 @@ static void run_round(struct bench *b, size_t round, struct sgx_secs *secs)
 	remove_pages(b);
 	b->load_ns[round] = (middle - start) / (double)b->nr_pages;
 	b->raw_ns[round] = (end - middle) / (double)b->nr_pages;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(v[0]), compare);
-	return v[n / 2];
 }
 
 static void report(const struct bench *b, double load, double raw, const char *json)

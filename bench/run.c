@@ -11,37 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "timing.h"
 
 #define MAX_MORE_MS 15.0
 
 extern char **environ;
 
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
-static int compare(const void *a, const void *b)
-{
-	const double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, size_t n)
-{
-	qsort(v, n, sizeof(*v), compare);
-	return v[n / 2];
-}
-
 static double run_ms(char *const argv[])
 {
-	const double start = now_ms();
+	const double start = now_ns();
 	int status;
 	pid_t pid;
 
@@ -50,7 +30,7 @@ static double run_ms(char *const argv[])
 		fprintf(stderr, "run: %s failed\n", argv[0]);
 		exit(1);
 	}
-	return now_ms() - start;
+	return (now_ns() - start) / 1e6;
 }
 
 static void report(double with, double without, const char *json)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What the crypto provider this build uses costs: the figures of docs/crypto.md.
+ * The baseline is a copy of the same 5184 bytes.
+ *
+ * usage: crypto [--json FILE]
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,12 +15,19 @@
 #define CALLS 200u
 
 struct work {
-	uint8_t data[64 * 81];
+	uint8_t data[64 * 81], copy[64 * 81];
 	uint32_t h[8];
 	uint8_t key[16], mac[16];
 	struct sgx_sigstruct sig;
 	unsigned int nr_valid;
 };
+
+static void copy_page(struct work *w)
+{
+	memcpy(w->copy, w->data, sizeof(w->copy));
+	/* Keep the copy from being optimized away. */
+	__asm__ volatile("" : : "r"(w->copy) : "memory");
+}
 
 static void hash_page(struct work *w)
 {
@@ -35,7 +45,7 @@ static void verify(struct work *w)
 }
 
 /* The best round: what disturbs a run only ever adds. */
-static void measure(const char *what, void (*call)(struct work *w), struct work *w)
+static double best_ns(void (*call)(struct work *w), struct work *w)
 {
 	double best = 0;
 
@@ -49,19 +59,45 @@ static void measure(const char *what, void (*call)(struct work *w), struct work 
 		if (!round || ns < best)
 			best = ns;
 	}
-	printf("%-44s %10.0f ns\n", what, best);
+	return best;
 }
 
-int main(void)
+static int report(const double ns[4], const char *json)
+{
+	static const char *const what[] = { "a copy of 5184 bytes", "SHA-256, 5184 bytes",
+					    "AES-128-CMAC, 384 bytes",
+					    "RSA-3072 verification of a SIGSTRUCT" };
+	FILE *f;
+
+	printf("%-44s %10s %10s\n", "best of the rounds", "ns", "copies");
+	for (unsigned int i = 0; i < 4; i++)
+		printf("%-44s %10.0f %10.1f\n", what[i], ns[i], ns[i] / ns[0]);
+	if (!json)
+		return 0;
+	f = fopen(json, "w");
+	if (!f) {
+		perror(json);
+		return 1;
+	}
+	fprintf(f, "{ \"copy_ns\": %.1f, \"sha256_ns\": %.1f, \"cmac_ns\": %.1f, \"rsa_ns\": %.1f }\n",
+		ns[0], ns[1], ns[2], ns[3]);
+	return fclose(f) != 0;
+}
+
+int main(int argc, char **argv)
 {
 	static struct work w;
+	double ns[4];
 
 	isa_sha256_init(w.h);
 	/* Small numbers take every step of the verification, up to the comparison. */
 	memset(w.sig.modulus, 0xff, sizeof(w.sig.modulus));
 	w.sig.signature[0] = 2;
-	measure("SHA-256, 5184 bytes", hash_page, &w);
-	measure("AES-128-CMAC, 384 bytes", mac_report, &w);
-	measure("RSA-3072 verification of a SIGSTRUCT", verify, &w);
-	return w.nr_valid != 0;
+	ns[0] = best_ns(copy_page, &w);
+	ns[1] = best_ns(hash_page, &w);
+	ns[2] = best_ns(mac_report, &w);
+	ns[3] = best_ns(verify, &w);
+	if (w.nr_valid)
+		return 1;
+	return report(ns, argc == 3 && !strcmp(argv[1], "--json") ? argv[2] : NULL);
 }

@@ -79,6 +79,15 @@ static uint64_t stack_top(const struct client_thread *thread, const struct clien
 	return (uintptr_t)alt->ss_sp + alt->ss_size;
 }
 
+/* The kernel refuses to run over the end of an alternate stack. */
+static bool has_room(const struct client_thread *thread, uint64_t top, const ucontext_t *uc)
+{
+	const stack_t *alt = &thread->user_stack;
+	const size_t need = client_xstate_size(uc) + FP_MAGIC2_SIZE + 64 + sizeof(struct frame) + 16;
+
+	return !on_stack(alt, top - 1) || on_stack(alt, top - need);
+}
+
 /* Copy the frame below @top, as rt_sigreturn wants to find it. */
 static struct frame *move_frame(uint64_t top, const siginfo_t *info, const ucontext_t *uc)
 {
@@ -123,7 +132,7 @@ void client_deliver(struct client_thread *thread, int sig, siginfo_t *info, ucon
 	const bool forced = info->si_code > 0 && client_is_sync(sig);
 	struct client_action action;
 	struct frame *frame;
-	uint64_t mask;
+	uint64_t mask, top;
 
 	client_lock_blocked();
 	action = client_action_take(sig);
@@ -141,6 +150,11 @@ void client_deliver(struct client_thread *thread, int sig, siginfo_t *info, ucon
 		((void (*)(int, siginfo_t *, void *))action.handler)(sig, info, uc);
 		return;
 	}
-	frame = move_frame(stack_top(thread, &action, uc), info, uc);
+	top = stack_top(thread, &action, uc);
+	if (!has_room(thread, top, uc)) {
+		client_kill_by(SIGSEGV, uc);
+		return;
+	}
+	frame = move_frame(top, info, uc);
 	client_run_handler(frame, &mask, action.handler, sig, &frame->info, frame->uc);
 }

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +24,9 @@
 #include <cmocka.h>
 
 #define PAGE 4096u
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
 #define SA_RESTORER 0x04000000	/* libc's own, which some show */
 
 extern char **environ;
@@ -775,6 +779,24 @@ static void die_one_shot(void)
 	*nowhere = 1;
 }
 
+/* Extended state alone is more than that, wherever there is AVX. */
+static void die_small_stack(void)
+{
+	static struct {
+		uint8_t guard[4096];
+		uint8_t stack[2048];
+	} s;
+	const stack_t alt = { .ss_sp = s.stack, .ss_size = sizeof(s.stack) };
+	const struct sigaction sa = { .sa_handler = count, .sa_flags = SA_ONSTACK };
+
+	sigaltstack(&alt, NULL);
+	sigaction(SIGUSR1, &sa, NULL);
+	raise(SIGUSR1);
+	if (s.guard[sizeof(s.guard) - 1] || getauxval(AT_MINSIGSTKSZ) > sizeof(s.stack))
+		_exit(1);
+	raise(SIGSEGV);
+}
+
 static void die_reraise(int sig)
 {
 	signal(sig, SIG_DFL);
@@ -810,7 +832,8 @@ static void processes_die_by_the_right_signal(void **state)
 		{ die_ud2, SIGILL }, { die_divide, SIGFPE }, { die_abort, SIGABRT },
 		{ die_abort_with_handler, SIGABRT }, { die_reset, SIGTERM },
 		{ die_ignored_fault, SIGSEGV }, { die_blocked_fault, SIGSEGV },
-		{ die_one_shot, SIGSEGV }, { die_from_handler, SIGFPE }, { die_thread, SIGABRT },
+		{ die_one_shot, SIGSEGV }, { die_from_handler, SIGFPE },
+		{ die_small_stack, SIGSEGV }, { die_thread, SIGABRT },
 	};
 
 	for (unsigned int i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {

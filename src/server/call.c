@@ -30,7 +30,8 @@ struct call {
 	_Alignas(SGX_PAGE_SIZE) uint8_t chunk[PROTO_CHUNK];
 };
 
-static int send_frame(struct call *call, const struct proto_frame *frame, const void *data)
+static int send_frame_flags(struct call *call, const struct proto_frame *frame,
+			    const void *data, int flags)
 {
 	struct iovec iov[2] = {
 		{ (void *)(uintptr_t)frame, sizeof(*frame) },
@@ -38,7 +39,12 @@ static int send_frame(struct call *call, const struct proto_frame *frame, const 
 	};
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
-	return sendmsg(call->reply, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sendmsg(call->reply, &msg, MSG_NOSIGNAL | flags) < 0 ? -errno : 0;
+}
+
+static int send_frame(struct call *call, const struct proto_frame *frame, const void *data)
+{
+	return send_frame_flags(call, frame, data, 0);
 }
 
 /*
@@ -306,6 +312,14 @@ static struct isa_outcome serve_enclu(struct device *dev, const struct proto_req
 
 /* --- the end of a call ------------------------------------------------------ */
 
+/* Nothing below waits: a fresh socket has room, and who filled it hears nothing. */
+
+static void leave_device(struct device *dev)
+{
+	server_call_ended(dev);
+	device_put(dev);
+}
+
 static void send_attached(struct call *call)
 {
 	struct encl_memory *mem = &call->dev->mem;
@@ -331,18 +345,23 @@ static void send_attached(struct call *call)
 		frame.base = mem->base;
 		frame.encl_size = mem->size;
 	}
-	/* A fresh socket has room; whoever filled it holds up nothing here. */
 	sendmsg(call->reply, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	pthread_mutex_unlock(&call->dev->lock);
+	leave_device(call->dev);
 }
 
+/*
+ * The device is left first: a program that has its answer may close the file,
+ * and then count on the pages, so that close must find the last reference.
+ */
 static void send_done(struct call *call, struct proto_frame *done)
 {
 	/* Closing a socket with something unread would reset it. */
 	drop_read_ahead(call);
+	leave_device(call->dev);
 	done->addr = call->out_addr;
 	done->size = call->out_size;
-	send_frame(call, done, call->out);
+	send_frame_flags(call, done, call->out, MSG_DONTWAIT);
 }
 
 void call_serve(struct device *dev, const struct proto_request *req, int reply)
@@ -378,6 +397,4 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 	else
 		send_done(&call, &done);
 	close(reply);
-	server_call_ended(dev);
-	device_put(dev);
 }

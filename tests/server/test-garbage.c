@@ -520,7 +520,10 @@ static void make_stuffed_reply(int pair[2])
 static void a_flood_without_reading_ties_up_few_threads(void **state)
 {
 	enum { NR = 5000 };
-	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_MAY_MAP };
+	/* It announces a source, for which the server waits. */
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_MAY_MAP, .source_size = SGX_PAGE_SIZE,
+	};
 	struct world *w = *state;
 	const unsigned int threads = count_threads(), fds = settled_fds();
 	const int sock = raw_open(&w->m);
@@ -548,7 +551,10 @@ static void a_flood_without_reading_ties_up_few_threads(void **state)
 
 static void a_flooder_that_dies_leaves_nothing(void **state)
 {
-	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_MAY_MAP };
+	/* It announces a source, for which the server waits. */
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_MAY_MAP, .source_size = SGX_PAGE_SIZE,
+	};
 	struct world *w = *state;
 	const unsigned int fds = settled_fds();
 	const int sock = raw_open(&w->m);

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../isa/fixture.h"
 #include "raw-client.h"
 
 /* Long enough to be caught at it, short enough to wait for. */
@@ -195,6 +196,34 @@ static void a_client_killed_in_a_call_loses_its_enclave_only(void **state)
 	machine_stop(&m);
 }
 
+/*
+ * A program that closes one enclave and builds the next finds the first one's
+ * pages free, as after the close(2) of the driver.
+ */
+static void a_closed_enclave_makes_room_for_the_next_one(void **state)
+{
+	enum { PAGES = 192 };
+	uint8_t *src = aligned_alloc(SGX_PAGE_SIZE, PAGES * SGX_PAGE_SIZE);
+	struct machine m;
+	struct sgx_secs secs;
+
+	isa_fixture_default_secs(&secs);
+	secs.size = 1 << 20;
+	secs.baseaddr = 1 << 20;
+	memset(src, 1, PAGES * SGX_PAGE_SIZE);
+	machine_start(&m, 256);
+	for (int i = 0; i < 300; i++) {
+		const int sock = raw_open(&m);
+
+		assert_int_equal(raw_create(sock, &secs), 0);
+		assert_int_equal(raw_add_pages(sock, 0, src, PAGES * SGX_PAGE_SIZE,
+					       SECINFO_PT(PT_REG) | SECINFO_R, 0), 0);
+		close(sock);
+	}
+	free(src);
+	machine_stop(&m);
+}
+
 /* --- whose it is -------------------------------------------------------------------- */
 
 #define NOBODY 65534u
@@ -280,6 +309,7 @@ int main(void)
 		cmocka_unit_test(a_call_that_is_running_keeps_it),
 		cmocka_unit_test(nobody_answers_after_the_end),
 		cmocka_unit_test(a_client_killed_in_a_call_loses_its_enclave_only),
+		cmocka_unit_test(a_closed_enclave_makes_room_for_the_next_one),
 		cmocka_unit_test(only_its_own_user_and_root_may_connect),
 		cmocka_unit_test(two_machines_do_not_know_each_other),
 	};

@@ -6,15 +6,20 @@
  */
 #include <elf.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <link.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,6 +29,8 @@
 
 #define ENTRY "__vdso_sgx_enter_enclave"
 #define LIST "list"
+#define SEALED "sealed"
+#define SEALED_ENV "TEST_VDSO_SEALED"
 #define CODE_BYTES 16
 
 extern char **environ;
@@ -345,6 +352,11 @@ static void everybody_agrees_where_it_is(void **state)
 	uint64_t loaded = 0;
 
 	assert_int_equal(base_in_stack(), (uintptr_t)base);
+	/* A copy is known to the program alone. */
+	if (getenv(SEALED_ENV)) {
+		assert_int_not_equal(base_in_proc(), (uintptr_t)base);
+		return;
+	}
 	assert_int_equal(base_in_proc(), (uintptr_t)base);
 	assert_int_equal(dl_iterate_phdr(is_vdso, &loaded), 1);
 	assert_int_equal(loaded, (uintptr_t)base);
@@ -356,6 +368,27 @@ static void image_cannot_be_written(void **state)
 
 	assert_true(read_rights(rights));
 	assert_string_equal(rights, "r-xp");
+}
+
+/* Some kernels seal the image: nobody may make it writable. */
+static int run_sealed(void)
+{
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PROT_READ | PROT_WRITE | PROT_EXEC, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
+	char *argv[] = { (char *)"test-vdso", NULL };
+
+	if (setenv(SEALED_ENV, "1", 1) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+		return 77;
+	execv("/proc/self/exe", argv);
+	return 1;
 }
 
 static int find_dynamic(void **state)
@@ -386,6 +419,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(image_cannot_be_written),
 	};
 
+	if (argc > 1 && !strcmp(argv[1], SEALED))
+		return run_sealed();
 	if (argc > 1 && !strcmp(argv[1], LIST)) {
 		if (find_dynamic(NULL))
 			return 1;

@@ -809,6 +809,28 @@ static void die_from_handler(void)
 	die_divide();
 }
 
+static void fault_again(int sig)
+{
+	*nowhere = 2;
+}
+
+static void die_in_handler(void)
+{
+	signal(SIGSEGV, fault_again);
+	*nowhere = 1;
+}
+
+static void die_in_handler_on_stack(void)
+{
+	static uint8_t small[65536];
+	const stack_t alt = { .ss_sp = small, .ss_size = sizeof(small) };
+	const struct sigaction sa = { .sa_handler = fault_again, .sa_flags = SA_ONSTACK };
+
+	sigaltstack(&alt, NULL);
+	sigaction(SIGSEGV, &sa, NULL);
+	*nowhere = 1;
+}
+
 static void *abort_thread(void *arg)
 {
 	abort();
@@ -833,7 +855,8 @@ static void processes_die_by_the_right_signal(void **state)
 		{ die_abort_with_handler, SIGABRT }, { die_reset, SIGTERM },
 		{ die_ignored_fault, SIGSEGV }, { die_blocked_fault, SIGSEGV },
 		{ die_one_shot, SIGSEGV }, { die_from_handler, SIGFPE },
-		{ die_small_stack, SIGSEGV }, { die_thread, SIGABRT },
+		{ die_small_stack, SIGSEGV }, { die_in_handler, SIGSEGV },
+		{ die_in_handler_on_stack, SIGSEGV }, { die_thread, SIGABRT },
 	};
 
 	for (unsigned int i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {

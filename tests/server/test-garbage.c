@@ -266,6 +266,9 @@ static void nonsense_for_an_answer_is_efault(void **state)
 		a.header.size = sizes[i];
 		assert_int_equal(create_answered(sock, &a, sizeof(a.header) + 8), -EFAULT);
 	}
+	/* More than it says. */
+	a.header.size = 8;
+	assert_int_equal(create_answered(sock, &a, sizeof(a.header) + 9), -EFAULT);
 	/* Honest about a wrong size. */
 	for (uint32_t size = 0; size <= 8192; size = size ? size * 2 : 1) {
 		if (size == 8)
@@ -282,16 +285,20 @@ static void nonsense_for_an_answer_is_efault(void **state)
 
 struct source_lie {
 	int32_t error;
-	uint32_t size;		/* what the header says and as much data follows */
+	uint32_t size;		/* what the header says */
+	uint32_t sent;
 	int64_t result;
 };
 
 static void lies_about_the_source_harm_the_liar(void **state)
 {
 	static const struct source_lie lies[] = {
-		{ 0, 0, -EFAULT }, { 0, 1, -EFAULT }, { 0, 4095, -EFAULT },
-		{ EACCES, 0, -EACCES }, { EFAULT, 100, -EFAULT }, { -1, 4096, -EFAULT },
-		{ 0, 8192, -EFAULT },
+		{ 0, 0, 0, -EFAULT }, { 0, 1, 1, -EFAULT }, { 0, 4095, 4095, -EFAULT },
+		{ EACCES, 0, 0, -EACCES }, { EFAULT, 100, 100, -EFAULT },
+		{ -1, 4096, 4096, -EFAULT }, { 0, 8192, 8192, -EFAULT },
+		/* What was not sent must not be made up from what the server has. */
+		{ 0, 4096, 0, -EFAULT }, { 0, 4096, 4095, -EFAULT }, { 0, 0, 4096, -EFAULT },
+		{ 0, UINT32_MAX, 4096, -EFAULT },
 	};
 	static struct {
 		struct proto_data header;
@@ -323,7 +330,7 @@ static void lies_about_the_source_harm_the_liar(void **state)
 			}
 			a.header = (struct proto_data){ .error = lies[i].error,
 							.size = lies[i].size };
-			send(reply, &a, sizeof(a.header) + lies[i].size, MSG_NOSIGNAL);
+			send(reply, &a, sizeof(a.header) + lies[i].sent, MSG_NOSIGNAL);
 		}
 		close(reply);
 		assert_int_equal(f.frame.kind, PROTO_DONE);

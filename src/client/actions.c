@@ -7,7 +7,9 @@
  * blocked; and the signals of processor exceptions are never blocked, because a
  * blocked one kills the process where ENCLU only means to trap.
  */
+#include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
@@ -265,6 +267,54 @@ CLIENT_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 CLIENT_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
 	return do_sigmask(how, set, old);
+}
+
+/* --- libc's own signals ------------------------------------------------------------------ */
+
+/* Cancellation, and setuid() in all threads. */
+static const int libc_signals[] = { 32, 33 };
+#define NR_LIBC (sizeof(libc_signals) / sizeof(libc_signals[0]))
+
+static void adopt(int sig)
+{
+	struct kernel_sigaction k = { 0 };
+	struct client_action action;
+
+	if (sys_call(SYS_rt_sigaction, sig, 0, (long)&k, sizeof(k.mask)) || !k.handler ||
+	    k.handler == (void *)client_signal)
+		return;
+	action = (struct client_action){
+		.handler = k.handler,
+		.flags = (int)k.flags & ~KERNEL_SA_RESTORER,
+		.mask = k.mask,
+	};
+	actions[sig] = action;
+	set_kernel(sig, &action);
+}
+
+/*
+ * libc installs its handlers past us, the one of setuid() with the first thread.
+ * They, too, may interrupt an enclave, and would find its FS.
+ */
+CLIENT_EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attr,
+				 void *(*start)(void *), void *restrict arg)
+{
+	static int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+	uint64_t saved;
+	int ret;
+
+	if (!next)
+		next = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))
+			dlsym(RTLD_NEXT, "pthread_create");
+	ret = next(thread, attr, start, arg);
+	client_start();
+	if (!client_is_active())
+		return ret;
+	client_lock(&saved);
+	for (size_t i = 0; i < NR_LIBC; i++)
+		adopt(libc_signals[i]);
+	client_unlock(&saved);
+	return ret;
 }
 
 /* --- alternate stacks ------------------------------------------------------------------ */

@@ -208,6 +208,25 @@ static void and_everything_else_meanwhile(void **state)
 	stop();
 }
 
+/* libc tells every thread, by a signal of its own. */
+static void and_a_change_of_group_meanwhile(void **state)
+{
+	struct timespec begin;
+	unsigned int wrong = 1;
+	pthread_t thread;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	start(on_timer, SA_RESTART, SLOW_US);
+	assert_int_equal(pthread_create(&thread, NULL, call_as_second, &wrong), 0);
+	while (!time_is_up(&begin)) {
+		assert_int_equal(setgid(getgid()), 0);
+		usleep(100);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(wrong, 0);
+	stop();
+}
+
 static int setup(void **state)
 {
 	return test_encl_build(&encl, &(struct test_config){ .nr_threads = 2, .nr_ssa = 3 });
@@ -230,6 +249,7 @@ int main(void)
 		EACH(and_two_threads),
 		EACH(and_faults_inside),
 		EACH(and_everything_else_meanwhile),
+		EACH(and_a_change_of_group_meanwhile),
 	};
 
 	return cmocka_run_group_tests_name("client stress", tests, NULL, NULL);

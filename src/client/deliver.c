@@ -83,7 +83,8 @@ static uint64_t stack_top(const struct client_thread *thread, const struct clien
 static bool has_room(const struct client_thread *thread, uint64_t top, const ucontext_t *uc)
 {
 	const stack_t *alt = &thread->user_stack;
-	const size_t need = client_xstate_size(uc) + FP_MAGIC2_SIZE + 64 + sizeof(struct frame) + 16;
+	const size_t need = client_xstate_size(uc) + FP_MAGIC2_SIZE + 64 +
+			    sizeof(struct frame) + 16;
 
 	return !on_stack(alt, top - 1) || on_stack(alt, top - need);
 }

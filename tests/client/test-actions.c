@@ -245,11 +245,16 @@ static void undefined_instruction_is_sigill(void **state)
 	set_default(SIGILL);
 }
 
+static void divide(void)
+{
+	__asm__ volatile("xorl %%edx, %%edx; movl $1, %%eax; divl %%edx" : : : "eax", "edx");
+}
+
 static void division_by_zero_is_sigfpe(void **state)
 {
 	set_info_action(SIGFPE, note_fault, 0);
 	if (!sigsetjmp(out, 1)) {
-		__asm__ volatile("xorl %%edx, %%edx; movl $1, %%eax; divl %%edx" : : : "eax", "edx");
+		divide();
 		fail();
 	}
 	assert_int_equal(last_info.si_code, FPE_INTDIV);
@@ -732,11 +737,6 @@ static void die_ud2(void)
 	__asm__ volatile("ud2");
 }
 
-static void die_divide(void)
-{
-	__asm__ volatile("xorl %%edx, %%edx; movl $1, %%eax; divl %%edx" : : : "eax", "edx");
-}
-
 static void die_abort(void)
 {
 	abort();
@@ -806,7 +806,7 @@ static void die_reraise(int sig)
 static void die_from_handler(void)
 {
 	signal(SIGFPE, die_reraise);
-	die_divide();
+	divide();
 }
 
 static void fault_again(int sig)
@@ -851,7 +851,7 @@ static void processes_die_by_the_right_signal(void **state)
 		int sig;
 	} ways[] = {
 		{ die_raise_segv, SIGSEGV }, { die_fault, SIGSEGV },
-		{ die_ud2, SIGILL }, { die_divide, SIGFPE }, { die_abort, SIGABRT },
+		{ die_ud2, SIGILL }, { divide, SIGFPE }, { die_abort, SIGABRT },
 		{ die_abort_with_handler, SIGABRT }, { die_reset, SIGTERM },
 		{ die_ignored_fault, SIGSEGV }, { die_blocked_fault, SIGSEGV },
 		{ die_one_shot, SIGSEGV }, { die_from_handler, SIGFPE },

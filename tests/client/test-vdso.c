@@ -82,6 +82,7 @@ static const Elf64_Sym *by_gnu_hash(const char *name)
 	const uint32_t *table = dyn_table(DT_GNU_HASH);
 	const uint64_t *bloom;
 	const uint32_t *buckets, *chain;
+	uint64_t word;
 	uint32_t h = 5381, i;
 
 	if (!table)
@@ -91,8 +92,8 @@ static const Elf64_Sym *by_gnu_hash(const char *name)
 	bloom = (const uint64_t *)(table + 4);
 	buckets = table + 4 + 2 * table[2];
 	chain = buckets + table[0];
-	if (!(bloom[h / 64 % table[2]] >> h % 64 & bloom[h / 64 % table[2]] >> (h >> table[3]) % 64 &
-	      1))
+	word = bloom[h / 64 % table[2]];
+	if (!(word >> h % 64 & word >> (h >> table[3]) % 64 & 1))
 		return NULL;
 	for (i = buckets[h % table[0]]; i; i++) {
 		if ((chain[i - table[1]] | 1) == (h | 1) && !strcmp(name_of(&symtab[i]), name))

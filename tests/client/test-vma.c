@@ -81,7 +81,7 @@ static void random_operations_agree_with_the_model(void **state)
 		if (to > NR_PAGES)
 			to = NR_PAGES;
 		if (random() % 3)
-			set(from, to, (int)(random() % 8), &encls[(unsigned int)random() % NR_ENCLS]);
+			set(from, to, (int)(random() % 8), &encls[random() % (int)NR_ENCLS]);
 		else
 			clear(from, to);
 		if (round % 64 == 0) {

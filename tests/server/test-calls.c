@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../isa/fixture.h"
@@ -99,13 +100,41 @@ static void many_pages_travel_in_chunks(void **state)
 	for (size_t i = 0; i < NR * SGX_PAGE_SIZE; i++)
 		src[i] = (uint8_t)(i * 31 + i / SGX_PAGE_SIZE);
 	assert_int_equal(raw_create(sock, &secs), 0);
-	assert_int_equal(raw_add_pages(sock, 0, src, NR * SGX_PAGE_SIZE,
+	assert_int_equal(raw_add_pages(sock, 3 * SGX_PAGE_SIZE, src, NR * SGX_PAGE_SIZE,
 				       SECINFO_PT(PT_REG) | SECINFO_R, SGX_PAGE_MEASURE), 0);
 	assert_int_equal(in_use(m), NR + 1);
 	assert_true(raw_attach(sock, &a));
-	assert_memory_equal(a.pages, src, NR * SGX_PAGE_SIZE);
+	assert_memory_equal(a.pages + 3 * SGX_PAGE_SIZE, src, NR * SGX_PAGE_SIZE);
+	assert_int_equal(a.shared->first, 3);
+	assert_int_equal(a.shared->end, 3 + NR);
 	raw_detach(&a);
 	free(src);
+	close(sock);
+}
+
+static void source_nobody_wants_does_not_cost_the_answer(void **state)
+{
+	static struct {
+		struct proto_data header;
+		uint8_t page[SGX_PAGE_SIZE];
+	} a = { .header = { .size = SGX_PAGE_SIZE } };
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_IOCTL, .a = SGX_IOC_ENCLAVE_ADD_PAGES,
+		.source_addr = 4096, .source_size = SGX_PAGE_SIZE,
+	};
+	struct machine *m = *state;
+	const int sock = raw_open(m);
+
+	for (int i = 0; i < 20; i++) {
+		const int reply = raw_begin(sock, &req);
+		struct raw_frame done;
+
+		assert_true(send(reply, &a, sizeof(a), MSG_NOSIGNAL) == sizeof(a));
+		/* A socket closed with something unread would be reset by now. */
+		usleep(3000);
+		assert_true(raw_finish(reply, &done));
+		assert_int_equal(done.frame.result, -EINVAL);
+	}
 	close(sock);
 }
 
@@ -367,6 +396,7 @@ int main(void)
 		test(attach_shows_pages_and_their_epcm),
 		test(files_of_an_enclave_cannot_be_resized),
 		test(many_pages_travel_in_chunks),
+		test(source_nobody_wants_does_not_cost_the_answer),
 		test(errors_are_those_of_the_device),
 		test(the_mmap_rule_holds_over_the_wire),
 		test(leaves_outside_an_initialized_enclave_are_gp),

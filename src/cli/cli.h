@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../server/server.h"
+
 /* Exit statuses, as a shell would choose them. */
 #define EXIT_USAGE 2
 #define EXIT_CANNOT_RUN 126
@@ -13,6 +15,13 @@
 
 /** cmd_run() - swsgx run.  @argv[0] is "run".  Return: an exit status. */
 int cmd_run(int argc, char **argv);
+
+/**
+ * start_server() - start a server that lasts as long as this process and its
+ * children, or the program that takes its place; name it in the environment.
+ * Return: 0; -ENOMEM the EPC does not fit into memory; another -errno.
+ */
+int start_server(const struct server_config *config);
 
 /** complain() - one line on standard error, after "swsgx: ". */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

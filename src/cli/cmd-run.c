@@ -7,28 +7,19 @@
  * session of its own, and ends when nobody is left.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <swsgx/isa.h>
 
-#include "../server/proto.h"
-#include "../server/server.h"
 #include "cli.h"
 
 #define DEFAULT_EPC (64ull << 20)
 #define MAX_EPC (1ull << 40)
-#define LIFELINE_FD 699
 
 static const char usage[] =
 	"Usage: swsgx run [OPTIONS] [--] PROGRAM [ARGS...]\n"
@@ -174,131 +165,6 @@ static bool preload(const char *client)
 	return setenv("LD_PRELOAD", value, 1) == 0;
 }
 
-/* --- the server --------------------------------------------------------------------- */
-
-/* An enclave takes three descriptors here: have as many as we may. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
-/* Leave the program's terminal; keep standard error, for what must be said. */
-static void detach(void)
-{
-	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	setsid();
-	signal(SIGPIPE, SIG_IGN);
-	prctl(PR_SET_NAME, "swsgx-server");
-	raise_descriptor_limit();
-	if (null >= 0) {
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-	}
-	if (chdir("/"))
-		complain("the server keeps its working directory: %s", strerror(errno));
-}
-
-static _Noreturn void serve(struct server *server, int program, int lifeline)
-{
-	int ret;
-
-	detach();
-	ret = server_run(server, program, lifeline);
-	if (ret)
-		complain("the server stopped: %s", strerror(-ret));
-	server_destroy(server);
-	_exit(ret ? 1 : 0);
-}
-
-/* Would an orphan become a child of this very process? */
-static bool adopts_orphans(void)
-{
-	int subreaper = 0;
-
-	prctl(PR_GET_CHILD_SUBREAPER, &subreaper);
-	return getpid() == 1 || subreaper;
-}
-
-/*
- * Fork a process that is no child of the program that takes our place: its
- * wait() must not find one.  Where that cannot be had, at least a child that
- * wait() shows only to those who ask for all kinds.
- * Return: 0 in the new process; 1 or -errno here.
- */
-static int fork_unseen(void)
-{
-	pid_t pid;
-	int status;
-
-	if (adopts_orphans()) {
-		pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
-		return pid < 0 ? -errno : pid != 0;
-	}
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
-		pid = fork();
-		if (pid)
-			_exit(pid < 0 ? errno : 0);
-		return 0;
-	}
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 1 : -EAGAIN;
-}
-
-/* Out of the way of programs that count their descriptors, if there is room. */
-static void move_up(int *fd)
-{
-	const int up = fcntl(*fd, F_DUPFD, LIFELINE_FD);
-
-	if (up < 0)
-		return;
-	close(*fd);
-	*fd = up;
-}
-
-/*
- * Start the server.  The write end of the lifeline stays open here, and so in
- * the program and its children: the server hears when the last one is gone.
- */
-static int start_server(const struct options *o)
-{
-	const struct server_config config = { .epc_size = o->epc_size, .profile = o->profile };
-	/* Before Linux 5.3, or where a sandbox forbids it, the lifeline must do. */
-	const int program = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	struct server *server;
-	int lifeline[2], ret;
-
-	if (pipe(lifeline) < 0)
-		return -errno;
-	move_up(&lifeline[1]);
-	ret = server_create(&config, &server);
-	if (ret)
-		return ret;
-	if (setenv(PROTO_ENV, server_name(server), 1))
-		return -errno;
-	ret = fork_unseen();
-	if (ret < 0)
-		return ret;
-	if (ret == 0) {
-		close(lifeline[1]);
-		serve(server, program, lifeline[0]);
-	}
-	server_destroy(server);
-	close(lifeline[0]);
-	if (program >= 0)
-		close(program);
-	return 0;
-}
-
 int cmd_run(int argc, char **argv)
 {
 	struct options o = { .epc_size = DEFAULT_EPC, .profile = isa_profile_at(0) };
@@ -316,7 +182,7 @@ int cmd_run(int argc, char **argv)
 	}
 	if (!preload(client))
 		return 1;
-	ret = start_server(&o);
+	ret = start_server(&(struct server_config){ .epc_size = o.epc_size, .profile = o.profile });
 	if (ret == -ENOMEM)
 		complain("there is no memory for an EPC of %llu bytes",
 			 (unsigned long long)o.epc_size);

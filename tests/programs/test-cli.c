@@ -339,6 +339,35 @@ static void ordinary_run_leaves_nothing(void **state)
 	assert_nothing_left();
 }
 
+/* Exit status of a shell script, with $1 the command and $2 an SGX program. */
+static int shell(const char *script)
+{
+	int status;
+	const pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		execl("/bin/sh", "sh", "-c", script, "sh", command("SWSGX"), command("HELLO"),
+		      (char *)NULL);
+		_exit(99);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void standard_descriptors_may_be_closed(void **state)
+{
+	assert_int_equal(shell("exec >/dev/null; $1 run $2 <&-"), 0);
+	assert_int_equal(shell("$1 run $2 <&- >&- 2>&-"), 0);
+}
+
+/* The program closes its copy of a pipe: its reader must see the end. */
+static void server_keeps_no_descriptor_of_the_caller(void **state)
+{
+	assert_int_equal(shell("p=$({ $1 run sh -c 'exec 7>&-; exec sleep 12' 7>&1 >/dev/null & "
+			       "echo $!; } | timeout 10 cat); r=$?; kill $p; exit $r"), 0);
+}
+
 static void missing_program_is_127(void **state)
 {
 	struct child c;
@@ -524,6 +553,8 @@ int main(void)
 		cmocka_unit_test(sigterm_reaches_the_program),
 		cmocka_unit_test(ordinary_run_leaves_nothing),
 		cmocka_unit_test(kill_inside_leaves_nothing),
+		cmocka_unit_test(standard_descriptors_may_be_closed),
+		cmocka_unit_test(server_keeps_no_descriptor_of_the_caller),
 		cmocka_unit_test(missing_program_is_127),
 		cmocka_unit_test(program_that_is_not_executable_is_126),
 		cmocka_unit_test(directory_is_126),

@@ -36,6 +36,18 @@ static inline bool isa_has_attribute(const struct isa_machine *m, uint64_t flag)
 	return m->config.profile->attributes & flag;
 }
 
+/** isa_find_frame() - isa_machine_frame(), for leaves: each operand asks. */
+static inline uint64_t isa_find_frame(const struct isa_machine *m, uint64_t pa)
+{
+	for (size_t i = 0; i < m->config.nr_sections; i++) {
+		const uint64_t page = (pa - m->sections[i].pa) >> SGX_PAGE_SHIFT;
+
+		if (page < m->sections[i].nr_pages)
+			return m->first_frame[i] + page;
+	}
+	return ISA_NO_FRAME;
+}
+
 /** isa_bug() - an invariant of ours is broken; does not return. */
 noreturn void isa_bug(void);
 

@@ -126,13 +126,7 @@ void isa_machine_destroy(struct isa_machine *m)
 
 uint64_t isa_machine_frame(const struct isa_machine *m, uint64_t pa)
 {
-	for (size_t i = 0; i < m->config.nr_sections; i++) {
-		const struct isa_section *s = &m->sections[i];
-
-		if (pa >= s->pa && pa < section_end(s))
-			return m->first_frame[i] + ((pa - s->pa) >> SGX_PAGE_SHIFT);
-	}
-	return ISA_NO_FRAME;
+	return isa_find_frame(m, pa);
 }
 
 uint64_t isa_machine_pa(const struct isa_machine *m, uint64_t frame)

@@ -21,7 +21,7 @@ struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, bool write,
 
 	if (!lp->mmu->translate(lp->mmu_ctx, la, write, &pa, out))
 		return NULL;
-	frame = pa == ISA_NO_FRAME ? ISA_NO_FRAME : isa_machine_frame(m, pa);
+	frame = pa == ISA_NO_FRAME ? ISA_NO_FRAME : isa_find_frame(m, pa);
 	if (frame == ISA_NO_FRAME) {
 		*out = isa_epf(lp, la, write);
 		return NULL;

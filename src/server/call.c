@@ -7,6 +7,7 @@
 #include <asm/sgx.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ struct call {
 	bool interrupted;	/* the client handled a signal meanwhile */
 	/* ADD_PAGES' source, a chunk at a time, the next one asked for ahead. */
 	uint64_t source_end;	/* where the ioctl's source ends, 0: unknown */
+	uint64_t source_start, add_offset; /* and where it begins, and goes to */
 	uint64_t chunk_addr, chunk_size;
 	int chunk_error;	/* of the first page after the chunk */
 	uint64_t ahead_addr, ahead_size;	/* size 0: nothing asked for */
@@ -98,6 +100,19 @@ static void drop_read_ahead(struct call *call)
 		receive_source(call);
 }
 
+/*
+ * The pages of a chunk are about to be written for the first time: have them
+ * all at once, instead of by a fault each.
+ */
+static void populate(struct call *call)
+{
+	const struct encl_memory *mem = &call->dev->mem;
+	const uint64_t offset = call->add_offset + (call->chunk_addr - call->source_start);
+
+	if (call->source_end && offset < mem->size && call->chunk_size <= mem->size - offset)
+		madvise(mem->pages + offset, call->chunk_size, MADV_POPULATE_WRITE);
+}
+
 static int next_chunk(struct call *call, uint64_t uaddr)
 {
 	int ret;
@@ -115,6 +130,7 @@ static int next_chunk(struct call *call, uint64_t uaddr)
 	uaddr += call->chunk_size;
 	if (call->chunk_size && !call->chunk_error && uaddr < call->source_end)
 		ask_source(call, uaddr);
+	populate(call);
 	return 0;
 }
 
@@ -207,6 +223,8 @@ static int copy_add_pages(void *ctx, void *dst, uint64_t uaddr, size_t n)
 	if (!ret && n == sizeof(struct sgx_enclave_add_pages)) {
 		const struct sgx_enclave_add_pages *arg = dst;
 
+		call->source_start = arg->src;
+		call->add_offset = arg->offset;
 		if (!__builtin_add_overflow(arg->src, arg->length, &call->source_end))
 			return 0;
 		call->source_end = 0;

@@ -17,17 +17,7 @@
 #include "sys.h"
 
 #define NSIG_KERNEL 64
-#define KERNEL_SA_RESTORER 0x04000000
 #define PASSED_FLAGS (SA_RESTART | SA_NOCLDSTOP | SA_NOCLDWAIT)
-
-struct kernel_sigaction {
-	void *handler;
-	unsigned long flags;
-	const void *restorer;
-	uint64_t mask;
-};
-
-extern const char client_restorer[];
 
 static struct client_action actions[NSIG_KERNEL + 1];	/* guarded by the lock */
 static __thread uint64_t blocked;	/* exception signals the program blocked */
@@ -76,24 +66,24 @@ static long set_kernel(int sig, const struct client_action *action)
 {
 	const bool is_handler = action->handler != (void *)SIG_DFL &&
 				action->handler != (void *)SIG_IGN;
-	struct kernel_sigaction k = {
+	struct sys_sigaction k = {
 		.handler = is_handler || client_is_sync(sig) ? (void *)client_signal
 							      : action->handler,
-		.flags = ((unsigned long)action->flags & PASSED_FLAGS) | KERNEL_SA_RESTORER |
+		.flags = ((unsigned long)action->flags & PASSED_FLAGS) | SYS_SA_RESTORER |
 			 SA_SIGINFO | SA_ONSTACK,
 		.restorer = client_restorer,
 		.mask = UINT64_MAX,
 	};
 
-	return sys_call(SYS_rt_sigaction, sig, (long)&k, 0, sizeof(k.mask));
+	return sys_rt_sigaction(sig, &k, NULL);
 }
 
 /* Ask the kernel once what we inherited: ignored, or the default. */
 static void inherit(int sig)
 {
-	struct kernel_sigaction k = { 0 };
+	struct sys_sigaction k = { 0 };
 
-	if (sys_call(SYS_rt_sigaction, sig, 0, (long)&k, sizeof(k.mask)) == 0)
+	if (sys_rt_sigaction(sig, NULL, &k) == 0)
 		actions[sig].handler = k.handler;
 }
 
@@ -121,14 +111,14 @@ static void report(const struct client_action *action, struct sigaction *old)
 /* For a child that only borrows our memory: the kernel alone, as it stands. */
 static long change_borrowed(int sig, const struct client_action *action)
 {
-	const struct kernel_sigaction k = {
+	const struct sys_sigaction k = {
 		.handler = action->handler,
-		.flags = (unsigned long)action->flags | KERNEL_SA_RESTORER,
+		.flags = (unsigned long)action->flags | SYS_SA_RESTORER,
 		.restorer = client_restorer,
 		.mask = action->mask,
 	};
 
-	return sys_call(SYS_rt_sigaction, sig, (long)&k, 0, sizeof(k.mask));
+	return sys_rt_sigaction(sig, &k, NULL);
 }
 
 static long change(int sig, const struct sigaction *new, struct client_action *old)
@@ -277,15 +267,15 @@ static const int libc_signals[] = { 32, 33 };
 
 static void adopt(int sig)
 {
-	struct kernel_sigaction k = { 0 };
+	struct sys_sigaction k = { 0 };
 	struct client_action action;
 
-	if (sys_call(SYS_rt_sigaction, sig, 0, (long)&k, sizeof(k.mask)) || !k.handler ||
+	if (sys_rt_sigaction(sig, NULL, &k) || !k.handler ||
 	    k.handler == (void *)client_signal)
 		return;
 	action = (struct client_action){
 		.handler = k.handler,
-		.flags = (int)k.flags & ~KERNEL_SA_RESTORER,
+		.flags = (int)k.flags & ~SYS_SA_RESTORER,
 		.mask = k.mask,
 	};
 	actions[sig] = action;

@@ -240,6 +240,9 @@ CLIENT_SIGSAFE void client_xstate_init(const ucontext_t *uc, uint64_t xfrm, int 
 CLIENT_SIGSAFE void client_xstate_load(const ucontext_t *uc, const uint8_t *image,
 				       uint64_t xfrm);
 
+/* Where a handler returns to: rt_sigreturn on the frame at RSP. */
+extern const char client_restorer[];
+
 /** client_signal() - the handler the kernel knows, for every signal. */
 void client_signal(int sig, siginfo_t *info, void *ucontext);
 

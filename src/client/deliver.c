@@ -14,14 +14,6 @@
 
 #define RED_ZONE 128u
 #define FP_MAGIC2_SIZE 4u
-#define KERNEL_SA_RESTORER 0x04000000
-
-struct kernel_sigaction {
-	void *handler;
-	unsigned long flags;
-	void *restorer;
-	uint64_t mask;
-};
 
 /* The kernel's struct ucontext ends with a 64-bit signal mask. */
 #define UCONTEXT_SIZE (offsetof(ucontext_t, uc_sigmask) + sizeof(uint64_t))
@@ -32,7 +24,6 @@ struct frame {
 	siginfo_t info;
 };
 
-extern const char client_restorer[];
 _Noreturn void client_run_handler(void *frame, const uint64_t *mask, void *handler, int sig,
 				  siginfo_t *info, void *uc);
 
@@ -50,10 +41,10 @@ static uint64_t bit(int sig)
 
 void client_kill_by(int sig, ucontext_t *uc)
 {
-	const struct kernel_sigaction dfl = { .handler = SIG_DFL };
+	const struct sys_sigaction dfl = { .handler = SIG_DFL };
 	uint64_t mask;
 
-	sys_call(SYS_rt_sigaction, sig, (long)&dfl, 0, sizeof(mask));
+	sys_rt_sigaction(sig, &dfl, NULL);
 	sys_call(SYS_tgkill, sys_call(SYS_getpid, 0, 0, 0, 0), sys_call(SYS_gettid, 0, 0, 0, 0),
 		 sig, 0);
 	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));

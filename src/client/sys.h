@@ -51,6 +51,22 @@ static inline long sys_close(int fd)
 	return sys_call(SYS_close, fd, 0, 0, 0);
 }
 
+/* rt_sigaction(2)'s, which is not libc's. */
+#define SYS_SA_RESTORER 0x04000000ul
+
+struct sys_sigaction {
+	void *handler;
+	unsigned long flags;
+	const void *restorer;
+	uint64_t mask;
+};
+
+static inline long sys_rt_sigaction(int sig, const struct sys_sigaction *new,
+				    struct sys_sigaction *old)
+{
+	return sys_call(SYS_rt_sigaction, sig, (long)new, (long)old, sizeof(uint64_t));
+}
+
 static inline int sys_is_error(const void *p)
 {
 	return (uintptr_t)p >= (uintptr_t)-4095;

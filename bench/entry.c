@@ -8,7 +8,6 @@
  *
  * usage: entry [--json FILE] [--calls N] [--rounds N]
  */
-#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -22,10 +21,10 @@
 #include <cmocka.h>
 
 #include "enclave.h"
+#include "self.h"
 #include "timing.h"
 
 #define MAX_RATIO 1.1
-#define SERVER_ENV "SWSGX_SERVER"
 #define ENCLU_LENGTH 3
 
 struct kernel_sigaction {
@@ -98,27 +97,6 @@ static void report(double entry, double bare, const char *json)
 	fclose(f);
 }
 
-/* The command stands beside the directory this program is in. */
-static void run_under_swsgx(char **argv, int argc)
-{
-	char self[PATH_MAX], command[PATH_MAX + 16];
-	char **args = calloc((size_t)argc + 5, sizeof(*args));
-	const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n <= 0 || !args)
-		exit(1);
-	self[n] = '\0';
-	snprintf(command, sizeof(command), "%.*s/../swsgx", (int)(strrchr(self, '/') - self), self);
-	args[0] = command;
-	args[1] = (char *)"run";
-	args[2] = (char *)"--";
-	args[3] = self;
-	memcpy(args + 4, argv + 1, (size_t)argc * sizeof(*argv));
-	execv(command, args);
-	perror(command);
-	exit(1);
-}
-
 int main(int argc, char **argv)
 {
 	size_t calls = 1000, rounds = 15;
@@ -126,8 +104,7 @@ int main(int argc, char **argv)
 	struct test_encl encl;
 	double *entry, *bare;
 
-	if (!getenv(SERVER_ENV))
-		run_under_swsgx(argv, argc);
+	run_under_swsgx("64M", argc, argv);
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (!strcmp(argv[i], "--json"))
 			json = argv[i + 1];

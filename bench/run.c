@@ -5,7 +5,6 @@
  *
  * usage: run [--json FILE] [--rounds N]
  */
-#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "self.h"
 #include "timing.h"
 
 #define MAX_MORE_MS 15.0
@@ -58,10 +58,9 @@ static void report(double with, double without, const char *json)
 
 int main(int argc, char **argv)
 {
-	char self[PATH_MAX], command[PATH_MAX + 16];
+	char self[PATH_MAX], command[COMMAND_MAX];
 	char *const plain[] = { (char *)"/bin/true", NULL };
 	char *const under[] = { command, (char *)"run", (char *)"/bin/true", NULL };
-	const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	const char *json = NULL;
 	size_t rounds = 101;
 	double *with, *without;
@@ -74,10 +73,9 @@ int main(int argc, char **argv)
 	}
 	with = calloc(rounds, sizeof(*with));
 	without = calloc(rounds, sizeof(*without));
-	if (n <= 0 || !rounds || !with || !without)
+	if (!rounds || !with || !without)
 		return 1;
-	self[n] = '\0';
-	snprintf(command, sizeof(command), "%.*s/../swsgx", (int)(strrchr(self, '/') - self), self);
+	find_command(command, self);
 	for (size_t i = 0; i < rounds; i++) {
 		without[i] = run_ms(plain);
 		with[i] = run_ms(under);

@@ -171,7 +171,7 @@ static void report(const struct bench *b, double load, double raw, const char *j
 {
 	FILE *f;
 
-	printf("%-44s %10s\n", "per page of 4096 bytes, median", "ns");
+	printf("%-44s %10s\n", "per page of 4096 bytes, least disturbed round", "ns");
 	printf("%-44s %10.0f\n", "EADD + 16 EEXTEND", load);
 	printf("%-44s %10.0f\n", "SHA-256 of the same 5184 bytes", raw);
 	printf("%-44s %10.3f   (goal: <= %.2f)\n", "ratio", load / raw, MAX_RATIO);
@@ -226,7 +226,7 @@ static size_t number(const char *text)
 int main(int argc, char **argv)
 {
 	/* More than a cache's worth of pages measures memory, not the leaves. */
-	struct bench b = { .nr_pages = 256, .nr_rounds = 101 };
+	struct bench b = { .nr_pages = 128, .nr_rounds = 401 };
 	const char *json = NULL;
 	struct sgx_secs *secs;
 
@@ -246,7 +246,7 @@ int main(int argc, char **argv)
 	secs = allocate(sizeof(*secs));
 	for (size_t i = 0; i < b.nr_rounds; i++)
 		run_round(&b, i, secs);
-	report(&b, median(b.load_ns, b.nr_rounds), median(b.raw_ns, b.nr_rounds), json);
+	report(&b, least(b.load_ns, b.nr_rounds), least(b.raw_ns, b.nr_rounds), json);
 	isa_machine_destroy(b.m);
 	free(secs);
 	free(b.epc);

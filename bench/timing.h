@@ -28,4 +28,14 @@ static inline double median(double *v, size_t n)
 	return v[n / 2];
 }
 
+/* What disturbs a run only ever adds to it. */
+static inline double least(const double *v, size_t n)
+{
+	double min = v[0];
+
+	for (size_t i = 1; i < n; i++)
+		min = v[i] < min ? v[i] : min;
+	return min;
+}
+
 #endif /* SWSGX_BENCH_TIMING_H */

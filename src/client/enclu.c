@@ -5,9 +5,7 @@
  *
  * Source: SDM, ENCLU, for which leaf is legal where.
  */
-#include <errno.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "client.h"

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include <swsgx/uapi.h>
+
 #include "client.h"
 #include "sys.h"
 
@@ -58,8 +60,8 @@ static long enclave_ioctl(int fd, unsigned long cmd, uint64_t arg)
 		return ret;
 	if (done.result == 0)
 		refresh(fd, cmd, arg);
-	/* ERESTARTSYS: nothing was done, a handler ran. */
-	return done.result == -512 ? -EINTR : done.result;
+	/* Nothing was done, a handler ran. */
+	return done.result == -UAPI_ERESTARTSYS ? -EINTR : done.result;
 }
 
 CLIENT_EXPORT int ioctl(int fd, unsigned long cmd, ...)

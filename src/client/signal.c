@@ -229,7 +229,8 @@ static bool at_enclu(const struct client_thread *thread, const struct isa_regs *
 static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
 			 const struct isa_event *event, ucontext_t *uc)
 {
-	const uint64_t xfrm = thread->isa.view.blk->xfrm;
+	/* As entry checked it: the block is the program's to scribble on. */
+	const uint64_t xfrm = thread->isa.xfrm;
 
 	isa_aex(&thread->isa, r, event, client_xstate_of(uc));
 	client_xstate_init(uc, xfrm, event->exception ? event->vector : -1);
@@ -320,7 +321,7 @@ static bool enclu_outside(struct client_thread *thread, ucontext_t *uc, struct i
 	}
 	regs_to(uc, r);
 	if (xsave)
-		client_xstate_load(uc, xsave, thread->isa.view.blk->xfrm);
+		client_xstate_load(uc, xsave, thread->isa.xfrm);
 	client_set_bases(r->fsbase, r->gsbase);
 	return true;
 }

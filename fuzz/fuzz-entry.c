@@ -119,7 +119,7 @@ static void scribble(struct fuzz_encl *s, struct input *in)
 	take(in, &where, sizeof(where));
 	switch (take_byte(in) % 4) {
 	case 0:
-		take(in, &s->blk, offsetof(struct isa_encl_block, nr_inside));
+		take(in, &s->blk, offsetof(struct isa_encl_block, epoch));
 		break;
 	case 1:
 		take(in, s->epcm, sizeof(s->epcm));
@@ -189,7 +189,7 @@ static void invariants(const struct fuzz_encl *s)
 	for (i = 0; i < NR_THREADS; i++)
 		inside += s->threads[i].inside;
 	REQUIRE(inside <= 1);
-	REQUIRE(s->blk.nr_inside == inside);
+	REQUIRE(s->blk.nr_inside[0] == inside);
 	REQUIRE(tcs->state == inside);
 }
 

@@ -245,15 +245,28 @@ struct isa_encl_block {
 	uint32_t ssaframesize;		/* pages */
 	uint32_t xsave_size;		/* bytes of the XSAVE area for xfrm */
 	_Atomic uint32_t initialized;
-	/* Processors inside; EREMOVE of a child page asks. */
-	_Atomic uint64_t nr_inside;
+	/*
+	 * Processors inside, by the epoch they entered in: those of the current
+	 * one in nr_inside[epoch % 2], all earlier ones in the other.  ETRACK
+	 * begins an epoch, and the machine publishes it here.
+	 */
+	_Atomic uint64_t epoch;
+	_Atomic uint64_t nr_inside[2];
 };
+
+/**
+ * isa_secs_block() - what entry and exit of the enclave at @frame work on.
+ * Return: the shared block, or the machine's own while none is shared; valid
+ * until the SECS is shared, unshared, removed or written out.  NULL: no SECS.
+ */
+struct isa_encl_block *isa_secs_block(struct isa_machine *m, uint64_t frame);
 
 /**
  * isa_secs_share() - let the machine and the program share entry state.
  * @frame: a valid SECS.
  * @blk: filled from the SECS; must stay mapped until isa_secs_unshare() or
- *       EREMOVE of the SECS.  EREMOVE of a child reads @blk->nr_inside.
+ *       EREMOVE or EWB of the SECS: whoever reloads it shares it again.
+ *       Nobody may be inside.
  * Return: 0; -EINVAL @frame is no SECS.
  */
 int isa_secs_share(struct isa_machine *m, uint64_t frame, struct isa_encl_block *blk);
@@ -264,6 +277,14 @@ int isa_secs_share(struct isa_machine *m, uint64_t frame, struct isa_encl_block 
  * the machine counts no processor inside.
  */
 void isa_secs_unshare(struct isa_machine *m, uint64_t frame);
+
+/**
+ * isa_flush_translations() - every processor inside the enclave at @frame has
+ * dropped the translations it may hold, as leaving and entering again would
+ * have made it do.  For machines whose processors keep none beyond the page
+ * tables, in place of an interrupt to each: the open tracking cycle is complete.
+ */
+void isa_flush_translations(struct isa_machine *m, uint64_t frame);
 
 /* The registers entry and exit touch, in the encoding's order. */
 enum isa_gpr {
@@ -311,6 +332,7 @@ struct isa_encl_view {
 struct isa_thread {
 	bool inside;
 	bool dbgoptin, save_tf;
+	uint8_t epoch_slot;		/* where blk->nr_inside counts it */
 	struct isa_encl_view view;
 	uint64_t tcs_la;
 	struct sgx_tcs *tcs;

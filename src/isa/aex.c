@@ -148,5 +148,5 @@ void isa_aex(struct isa_thread *t, struct isa_regs *r, const struct isa_event *e
 	synthetic_load(t, r);						/* 4-6 */
 	put32(&t->tcs->cssa, fetch32(&t->tcs->cssa) + 1);		/* 7 */
 	t->inside = false;
-	tcs_release(t->tcs, t->view.blk);
+	tcs_release(t->tcs, t->view.blk, t->epoch_slot);
 }

@@ -32,6 +32,7 @@ struct ssa_frame {
 struct entry {
 	const struct isa_encl_view *view;
 	bool claimed;			/* STATE was inactive and is ours */
+	uint8_t epoch_slot;		/* of nr_inside, once claimed */
 
 	/* of the block */
 	uint64_t base, attributes, xfrm;
@@ -83,6 +84,23 @@ static bool is_page_aligned(uint64_t x)
 }
 
 /*
+ * Count a processor in, in the current epoch.  An ETRACK between the look at
+ * the epoch and the count would make it one of the earlier: look again.
+ */
+static uint8_t count_in(struct isa_encl_block *blk)
+{
+	for (;;) {
+		const uint64_t epoch = atomic_load(&blk->epoch);
+		const uint8_t slot = epoch & 1;
+
+		atomic_fetch_add(&blk->nr_inside[slot], 1);
+		if (atomic_load(&blk->epoch) == epoch)
+			return slot;
+		atomic_fetch_sub(&blk->nr_inside[slot], 1);
+	}
+}
+
+/*
  * Take the TCS, as the processor locks it for the time of the leaf.  That it
  * is taken already counts only in the order of the checks, at step 25.
  */
@@ -93,13 +111,13 @@ static void tcs_claim(struct entry *e)
 	e->claimed = __atomic_compare_exchange_n(&e->tcs->state, &inactive, TCS_ACTIVE, false,
 						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 	if (e->claimed)
-		atomic_fetch_add(&e->view->blk->nr_inside, 1);
+		e->epoch_slot = count_in(e->view->blk);
 }
 
 static void entry_abandon(struct entry *e)
 {
 	if (e->claimed)
-		tcs_release(e->tcs, e->view->blk);
+		tcs_release(e->tcs, e->view->blk, e->epoch_slot);
 }
 
 static void block_read(struct entry *e)
@@ -265,6 +283,7 @@ static void thread_enter(struct isa_thread *t, const struct entry *e, const stru
 	t->view = *e->view;
 	t->tcs_la = e->tcs_la;
 	t->tcs = e->tcs;
+	t->epoch_slot = e->epoch_slot;
 	t->gprsgx = e->frame.gprsgx;
 	t->xsave = e->frame.xsave;
 	t->host_fsbase = r->fsbase;
@@ -480,6 +499,6 @@ struct isa_outcome isa_eexit(struct isa_thread *t, struct isa_regs *r)
 	r->gsbase = t->host_gsbase;
 	r->rflags = rflags_outside(t, r->rflags);
 	t->inside = false;
-	tcs_release(t->tcs, t->view.blk);
+	tcs_release(t->tcs, t->view.blk, t->epoch_slot);
 	return done();
 }

@@ -81,10 +81,10 @@ static inline uint32_t misc_size(uint32_t miscselect)
  * Give a TCS back.  STATE first: once the count allows it, EREMOVE may take the
  * page away.  Pairs with tcs_claim() in entry.c.
  */
-static inline void tcs_release(struct sgx_tcs *tcs, struct isa_encl_block *blk)
+static inline void tcs_release(struct sgx_tcs *tcs, struct isa_encl_block *blk, uint8_t slot)
 {
 	__atomic_store_n(&tcs->state, TCS_INACTIVE, __ATOMIC_RELEASE);
-	atomic_fetch_sub(&blk->nr_inside, 1);
+	atomic_fetch_sub(&blk->nr_inside[slot], 1);
 }
 
 /* Opted out of debugging, the whole stay is one instruction to TF. */

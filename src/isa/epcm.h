@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * EPCM entries and their locks.  An entry is 16 bytes and there is one per EPC
+ * EPCM entries and their locks.  An entry is 24 bytes and there is one per EPC
  * page, so it packs what it can: ENCLAVEADDRESS is page aligned and leaves its
  * low bits to the flags.
  *
@@ -39,15 +39,24 @@
 #define EPCM_NO_SECS UINT32_MAX
 #define EPCM_EXCLUSIVE 0x8000u
 
+/* The stamp of a page that no processor can hold a translation of. */
+#define EPCM_TRACKED UINT64_MAX
+
 struct isa_epcm {
 	_Atomic uint64_t word;		/* ENCLAVEADDRESS | EPCM_* */
+	/*
+	 * The enclave's epoch when the page was blocked, restricted or retyped.
+	 * As wide as the epoch: a page may wait for its EACCEPT through any
+	 * number of ETRACKs, and must not look untracked again.
+	 */
+	_Atomic uint64_t stamp;
 	_Atomic uint32_t secs;		/* frame of the owning SECS */
 	_Atomic uint16_t base;		/* EPCM_EXCLUSIVE, or the shared holders */
 	_Atomic uint8_t build;		/* 1: held */
 	uint8_t reserved;
 };
 
-static_assert(sizeof(struct isa_epcm) == 16, "EPCM entries are small");
+static_assert(sizeof(struct isa_epcm) == 24, "EPCM entries are small");
 
 static inline uint64_t isa_epcm_word(const struct isa_epcm *e)
 {
@@ -64,7 +73,14 @@ static inline uint32_t isa_epcm_secs(const struct isa_epcm *e)
 static inline void isa_epcm_set(struct isa_epcm *e, uint32_t secs, uint64_t word)
 {
 	atomic_store_explicit(&e->secs, secs, memory_order_relaxed);
+	atomic_store_explicit(&e->stamp, EPCM_TRACKED, memory_order_relaxed);
 	atomic_store_explicit(&e->word, word, memory_order_release);
+}
+
+/* The page changes in @epoch: what was translated before must be gone first. */
+static inline void isa_epcm_stamp(struct isa_epcm *e, uint64_t epoch)
+{
+	atomic_store_explicit(&e->stamp, epoch, memory_order_relaxed);
 }
 
 static inline bool isa_epcm_is_valid(const struct isa_epcm *e)

@@ -157,6 +157,11 @@ struct isa_secs_state {
 	uint64_t eid;
 	uint64_t nr_blocks;		/* measured so far; guarded by the build lock */
 	_Atomic uint64_t nr_children;	/* valid EPC pages of the enclave */
+	/* Tracking.  Guarded by ETRACK's lock, which is the reader of @flushed. */
+	_Atomic uint64_t epoch;
+	_Atomic uint64_t flushed;	/* nobody holds translations from before this epoch */
+	_Atomic uint8_t tracking;	/* 1: an ETRACK runs */
+	struct isa_encl_block block;	/* in use while none is shared */
 	_Atomic uint32_t initialized;	/* written under the build lock */
 	uint32_t xsave_size;
 	uint8_t isvfamilyid[16];
@@ -173,6 +178,25 @@ static inline struct isa_secs_state *isa_secs_state(struct sgx_secs *secs)
 
 /** isa_secs_reset() - internal state of an enclave just created. */
 void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs);
+
+/** isa_secs_epoch() - the epoch the enclave at SECS @secs is in; the stamp of a page changed now. */
+static inline uint64_t isa_secs_epoch(struct sgx_secs *secs)
+{
+	return atomic_load_explicit(&isa_secs_state(secs)->epoch, memory_order_acquire);
+}
+
+/**
+ * isa_secs_track() - begin the next epoch of the enclave at @frame.
+ * Return: false when a processor from before the current one is still inside.
+ * The caller keeps others from tracking the same enclave.
+ */
+bool isa_secs_track(struct isa_machine *m, uint64_t frame);
+
+/**
+ * isa_is_tracked() - can no processor hold a translation of child page @e from
+ * before it was stamped?
+ */
+bool isa_is_tracked(struct isa_machine *m, const struct isa_epcm *e);
 
 /** isa_secs_publish_init() - tell a shared block that EINIT succeeded. */
 void isa_secs_publish_init(struct isa_machine *m, const struct isa_epcm *e,

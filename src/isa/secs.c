@@ -42,6 +42,28 @@ bool isa_xfrm_is_legal(const struct isa_machine *m, uint64_t xfrm)
 	       (!(xfrm & XFRM_AVX512) || (xfrm & XFRM_AVX));
 }
 
+/* What entry and exit need to know, apart from the counters. */
+static void fill_block(struct isa_encl_block *blk, const struct sgx_secs *secs,
+		       const struct isa_secs_state *state)
+{
+	blk->base = secs->baseaddr;
+	blk->size = secs->size;
+	blk->attributes = secs->attributes.flags;
+	blk->xfrm = secs->attributes.xfrm;
+	blk->miscselect = secs->miscselect;
+	blk->ssaframesize = secs->ssaframesize;
+	blk->xsave_size = state->xsave_size;
+	atomic_store_explicit(&blk->epoch,
+			      atomic_load_explicit(&state->epoch, memory_order_acquire),
+			      memory_order_relaxed);
+	atomic_store_explicit(&blk->nr_inside[0], 0, memory_order_relaxed);
+	atomic_store_explicit(&blk->nr_inside[1], 0, memory_order_relaxed);
+	/* Pairs with the acquire in EENTER: all of the block before INIT. */
+	atomic_store_explicit(&blk->initialized,
+			      atomic_load_explicit(&state->initialized, memory_order_acquire),
+			      memory_order_release);
+}
+
 void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs)
 {
 	struct isa_secs_state *state = isa_secs_state(secs);
@@ -49,19 +71,84 @@ void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs)
 	memset(state, 0, sizeof(*state));
 	state->eid = atomic_fetch_add_explicit(&m->next_eid, 1, memory_order_relaxed);
 	state->xsave_size = isa_xsave_size(m, secs->attributes.xfrm);
+	fill_block(&state->block, secs, state);
 }
 
-static struct isa_encl_block *shared_block(struct isa_machine *m, uint64_t frame)
+static struct isa_secs_state *state_at(struct isa_machine *m, uint64_t frame)
 {
-	return atomic_load_explicit(&m->shared[frame], memory_order_acquire);
+	return isa_secs_state(isa_epc_page(m, &m->epcm[frame]));
+}
+
+/* @frame is a valid SECS. */
+static struct isa_encl_block *block_at(struct isa_machine *m, uint64_t frame)
+{
+	struct isa_encl_block *shared = atomic_load_explicit(&m->shared[frame],
+							     memory_order_acquire);
+
+	return shared ? shared : &state_at(m, frame)->block;
+}
+
+struct isa_encl_block *isa_secs_block(struct isa_machine *m, uint64_t frame)
+{
+	if (frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[frame]))
+		return NULL;
+	return block_at(m, frame);
 }
 
 bool isa_secs_is_active(struct isa_machine *m, uint64_t frame)
 {
-	struct isa_encl_block *blk = shared_block(m, frame);
+	struct isa_encl_block *blk = block_at(m, frame);
 
-	return blk && atomic_load_explicit(&blk->nr_inside, memory_order_acquire);
+	return atomic_load(&blk->nr_inside[0]) || atomic_load(&blk->nr_inside[1]);
 }
+
+/* --- tracking ------------------------------------------------------------- */
+
+/* Has everybody who entered before @epoch, the current one, left since? */
+static bool earlier_are_out(struct isa_machine *m, uint64_t frame, uint64_t epoch)
+{
+	if (atomic_load(&state_at(m, frame)->flushed) >= epoch)
+		return true;
+	return !atomic_load(&block_at(m, frame)->nr_inside[(epoch + 1) & 1]);
+}
+
+bool isa_secs_track(struct isa_machine *m, uint64_t frame)
+{
+	struct isa_secs_state *state = state_at(m, frame);
+	const uint64_t epoch = atomic_load(&state->epoch);
+
+	if (!earlier_are_out(m, frame, epoch))
+		return false;
+	/* The machine's own first: a page stamped from here on waits for us. */
+	atomic_store(&state->epoch, epoch + 1);
+	atomic_store(&block_at(m, frame)->epoch, epoch + 1);
+	return true;
+}
+
+bool isa_is_tracked(struct isa_machine *m, const struct isa_epcm *e)
+{
+	const uint64_t stamp = atomic_load_explicit(&e->stamp, memory_order_relaxed);
+	const uint32_t owner = isa_epcm_secs(e);
+	uint64_t epoch;
+
+	if (stamp == EPCM_TRACKED)
+		return true;
+	epoch = atomic_load(&state_at(m, owner)->epoch);
+	/* Two epochs on, the second ETRACK has seen to the first. */
+	return epoch > stamp + 1 || (epoch == stamp + 1 && earlier_are_out(m, owner, epoch));
+}
+
+void isa_flush_translations(struct isa_machine *m, uint64_t frame)
+{
+	struct isa_secs_state *state;
+
+	if (frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[frame]))
+		return;
+	state = state_at(m, frame);
+	atomic_store(&state->flushed, atomic_load(&state->epoch));
+}
+
+/* --- sharing -------------------------------------------------------------- */
 
 void isa_secs_forget(struct isa_machine *m, uint64_t frame)
 {
@@ -71,10 +158,8 @@ void isa_secs_forget(struct isa_machine *m, uint64_t frame)
 void isa_secs_publish_init(struct isa_machine *m, const struct isa_epcm *e,
 			   const struct sgx_secs *secs)
 {
-	struct isa_encl_block *blk = shared_block(m, isa_epcm_frame(m, e));
+	struct isa_encl_block *blk = block_at(m, isa_epcm_frame(m, e));
 
-	if (!blk)
-		return;
 	blk->attributes = secs->attributes.flags;
 	/* Pairs with the acquire in EENTER: INIT is visible before it. */
 	atomic_store_explicit(&blk->initialized, 1, memory_order_release);
@@ -82,31 +167,23 @@ void isa_secs_publish_init(struct isa_machine *m, const struct isa_epcm *e,
 
 int isa_secs_share(struct isa_machine *m, uint64_t frame, struct isa_encl_block *blk)
 {
-	struct isa_secs_state *state;
 	struct sgx_secs *secs;
 
 	if (frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[frame]))
 		return -EINVAL;
 	secs = isa_epc_page(m, &m->epcm[frame]);
-	state = isa_secs_state(secs);
-
-	blk->base = secs->baseaddr;
-	blk->size = secs->size;
-	blk->attributes = secs->attributes.flags;
-	blk->xfrm = secs->attributes.xfrm;
-	blk->miscselect = secs->miscselect;
-	blk->ssaframesize = secs->ssaframesize;
-	blk->xsave_size = state->xsave_size;
-	atomic_store_explicit(&blk->nr_inside, 0, memory_order_relaxed);
-	atomic_store_explicit(&blk->initialized,
-			      atomic_load_explicit(&state->initialized, memory_order_acquire),
-			      memory_order_release);
+	fill_block(blk, secs, isa_secs_state(secs));
 	atomic_store_explicit(&m->shared[frame], blk, memory_order_release);
 	return 0;
 }
 
 void isa_secs_unshare(struct isa_machine *m, uint64_t frame)
 {
-	if (frame < m->nr_frames)
-		isa_secs_forget(m, frame);
+	struct sgx_secs *secs;
+
+	if (frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[frame]))
+		return;
+	secs = isa_epc_page(m, &m->epcm[frame]);
+	fill_block(&isa_secs_state(secs)->block, secs, isa_secs_state(secs));
+	isa_secs_forget(m, frame);
 }

@@ -245,7 +245,7 @@ static void leaks_an_enclave_that_is_still_executing(void **state)
 	encl = build(&m);
 	assert_int_equal(isa_secs_share(m.f->m, isa_machine_frame(m.f->m, sgx_encl_secs_pa(encl)),
 					&block), 0);
-	atomic_store(&block.nr_inside, 1);
+	atomic_store(&block.nr_inside[0], 1);
 	sgx_encl_release(encl);
 
 	assert_counts(&m, 0, 1 + NR_CHILDREN, 0);

@@ -170,7 +170,7 @@ void assert_refused(struct small_encl *s, entry_leaf leaf, const struct entry_ch
 	assert_memory_equal(&r, &s->regs, sizeof(r));
 	assert_memory_equal(s->pages, before.pages, sizeof(before.pages));
 	assert_memory_equal(&s->thread, &before.thread, sizeof(before.thread));
-	assert_int_equal(s->blk.nr_inside, before.blk.nr_inside);
+	assert_int_equal(s->blk.nr_inside[0], before.blk.nr_inside[0]);
 }
 
 static size_t checks_collect(const struct entry_check *const *lists, size_t nr_lists,

@@ -139,7 +139,7 @@ static void leaves_through_the_tcs(void **state)
 	assert_false(s->thread.inside);
 	assert_int_equal(small_tcs(s)->cssa, 1);
 	assert_int_equal(small_tcs(s)->state, 0);
-	assert_int_equal(s->blk.nr_inside, 0);
+	assert_int_equal(s->blk.nr_inside[0], 0);
 }
 
 static void does_nothing_outside_an_enclave(void **state)

@@ -145,7 +145,7 @@ static void remembers_what_an_exit_needs(void **state)
 	assert_int_equal(small_tcs(s)->aep, AEP);
 	assert_int_equal(small_tcs(s)->state, 1);
 	assert_int_equal(small_tcs(s)->cssa, 0);
-	assert_int_equal(s->blk.nr_inside, 1);
+	assert_int_equal(s->blk.nr_inside[0], 1);
 }
 
 static void writes_nothing_but_tcs_ursp_and_urbp(void **state)
@@ -248,7 +248,7 @@ static void admits_one_of_many_racing_processors(void **state)
 	pthread_barrier_destroy(&end);
 	assert_int_equal(entered, NR_ROUNDS);
 	assert_int_equal(small_tcs(&encl)->state, 0);
-	assert_int_equal(encl.blk.nr_inside, 0);
+	assert_int_equal(encl.blk.nr_inside[0], 0);
 }
 
 /* Entries, exits and resumptions of all at once, each resuming whichever frame is on top. */
@@ -289,7 +289,7 @@ static void keeps_count_while_processors_come_and_go(void **state)
 	assert_true(entered > 0);
 	assert_int_equal(small_tcs(&encl)->state, 0);
 	assert_int_equal(small_tcs(&encl)->cssa, 0);
-	assert_int_equal(encl.blk.nr_inside, 0);
+	assert_int_equal(encl.blk.nr_inside[0], 0);
 }
 
 int main(void)

@@ -49,7 +49,7 @@ static void refuses_a_target_that_is_not_canonical(void **state)
 	assert_stays(s, NONCANONICAL);
 	assert_stays(s, 0xffff7fffffffffffull);
 	assert_int_equal(small_tcs(s)->state, 1);
-	assert_int_equal(s->blk.nr_inside, 1);
+	assert_int_equal(s->blk.nr_inside[0], 1);
 }
 
 static void refuses_outside_an_enclave(void **state)
@@ -82,7 +82,7 @@ static void gives_the_tcs_back(void **state)
 	leave(s);
 	assert_false(s->thread.inside);
 	assert_int_equal(small_tcs(s)->state, 0);
-	assert_int_equal(s->blk.nr_inside, 0);
+	assert_int_equal(s->blk.nr_inside[0], 0);
 	assert_int_equal(small_enter(s).gpr[ISA_RAX], 0);
 }
 

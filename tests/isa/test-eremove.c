@@ -58,13 +58,13 @@ static void reports_processors_inside(void **state)
 	struct isa_fixture *f = *state;
 
 	assert_int_equal(isa_secs_share(f->m, FIXTURE_SECS, &f->blk), 0);
-	atomic_store(&f->blk.nr_inside, 1);
+	atomic_store(&f->blk.nr_inside[0], 1);
 	assert_error(isa_fixture_eremove(f, FIXTURE_RW), SGX_ENCLAVE_ACT); /* 9 */
 	assert_error(isa_fixture_eremove(f, FIXTURE_TCS), SGX_ENCLAVE_ACT);
 	assert_true(isa_epcm_peek(f->m, FIXTURE_RW).valid);
 	/* The SECS itself says it has children first. */
 	assert_error(isa_fixture_eremove(f, FIXTURE_SECS), SGX_CHILD_PRESENT);
-	atomic_store(&f->blk.nr_inside, 0);
+	atomic_store(&f->blk.nr_inside[0], 0);
 	assert_done(isa_fixture_eremove(f, FIXTURE_RW));		/* 10 */
 }
 
@@ -73,7 +73,7 @@ static void counts_nobody_inside_after_unshare(void **state)
 	struct isa_fixture *f = *state;
 
 	assert_int_equal(isa_secs_share(f->m, FIXTURE_SECS, &f->blk), 0);
-	atomic_store(&f->blk.nr_inside, 1);
+	atomic_store(&f->blk.nr_inside[0], 1);
 	isa_secs_unshare(f->m, FIXTURE_SECS);
 	assert_done(isa_fixture_eremove(f, FIXTURE_RX));
 }
@@ -86,7 +86,7 @@ static void forgets_the_block_with_the_secs(void **state)
 	assert_int_equal(isa_secs_share(f->m, FIXTURE_SECS, &f->blk), 0);
 	for (uint64_t i = FIXTURE_FREE; i-- > 0;)
 		assert_done(isa_fixture_eremove(f, i));
-	atomic_store(&f->blk.nr_inside, 1);
+	atomic_store(&f->blk.nr_inside[0], 1);
 	isa_fixture_build(f, NULL);
 	assert_done(isa_fixture_eremove(f, FIXTURE_RW));
 	isa_fixture_destroy(f);
@@ -122,7 +122,7 @@ static void fills_the_shared_block(void **state)
 	assert_int_equal(f->blk.ssaframesize, 1);
 	assert_int_equal(f->blk.xsave_size, 832);
 	assert_int_equal(atomic_load(&f->blk.initialized), 0);
-	assert_int_equal(atomic_load(&f->blk.nr_inside), 0);
+	assert_int_equal(atomic_load(&f->blk.nr_inside[0]), 0);
 
 	isa_fixture_sigstruct(f, &secs, 0);
 	assert_done(isa_fixture_einit(f, FIXTURE_SECS, &f->sig, NULL));

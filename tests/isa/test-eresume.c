@@ -245,7 +245,7 @@ static void takes_the_frame_off_the_stack(void **state)
 	assert_int_equal(small_tcs(s)->cssa, 0);
 	assert_int_equal(small_tcs(s)->state, 1);
 	assert_int_equal(small_tcs(s)->aep, AEP + 0x10);
-	assert_int_equal(s->blk.nr_inside, 1);
+	assert_int_equal(s->blk.nr_inside[0], 1);
 	assert_ptr_equal(s->thread.gprsgx, small_gprsgx(s, 0));
 	assert_ptr_equal(s->thread.xsave, small_xsave(s, 0));
 	assert_int_equal(s->thread.host_fsbase, s->regs.fsbase);

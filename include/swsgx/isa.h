@@ -99,6 +99,8 @@ const struct isa_profile *isa_profile_at(size_t i);
 
 #define ISA_NO_FRAME UINT64_MAX
 
+struct isa_lp;
+
 struct isa_section {
 	uint64_t pa;		/* physical base, page aligned */
 	uint64_t nr_pages;	/* > 0 */
@@ -122,6 +124,15 @@ struct isa_config {
 	 */
 	void *(*epc_page)(void *ctx, uint64_t frame);
 	void *ctx;
+	/*
+	 * Asked before each ENCLS leaf and each in-enclave ENCLU leaf that the
+	 * part has and the processor's mode allows.  True: @out is the outcome,
+	 * and the leaf does nothing.  From any thread; NULL: no leaf is
+	 * intercepted.  Entry and exit run on a view and never get here.
+	 */
+	bool (*intercept)(void *ctx, const struct isa_lp *lp, enum isa_class class,
+			  uint32_t leaf, struct isa_outcome *out);
+	void *intercept_ctx;
 };
 
 struct isa_machine;
@@ -152,7 +163,6 @@ const struct isa_profile *isa_machine_profile(const struct isa_machine *m);
  * isa_wrmsr_lepubkeyhash() - write IA32_SGXLEPUBKEYHASH0..3 of one processor.
  * The value belongs to the @lp that passes it to EINIT; see struct isa_lp.
  */
-struct isa_lp;
 void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4]);
 
 /**

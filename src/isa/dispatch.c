@@ -57,6 +57,18 @@ static const struct leaf *find(const struct leaf *leaves, size_t nr_leaves, uint
 	return &leaves[eax];
 }
 
+/* Every leaf that gets this far; what the owner of the machine puts in its place comes first. */
+static struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t eax,
+			      const struct leaf *leaf)
+{
+	const struct isa_config *config = &lp->m->config;
+	struct isa_outcome out;
+
+	if (config->intercept && config->intercept(config->intercept_ctx, lp, class, eax, &out))
+		return out;
+	return leaf->run(lp);
+}
+
 struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
 {
 	const uint32_t features = lp->m->config.profile->cpuid_12_0_eax;
@@ -69,7 +81,7 @@ struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
 	leaf = find(encls_leaves, NR(encls_leaves), eax, features);
 	if (!leaf)
 		return isa_gp();					/* 6 */
-	return leaf->run(lp);						/* 9 */
+	return run(lp, ISA_ENCLS, eax, leaf);				/* 9 */
 }
 
 /*
@@ -105,7 +117,7 @@ struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax)
 	 */
 	if (!leaf->run || !in_enclave_mode(lp))
 		return isa_gp();
-	return leaf->run(lp);						/* 12 */
+	return run(lp, ISA_ENCLU, eax, leaf);				/* 12 */
 }
 
 struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax)

@@ -84,6 +84,66 @@ static void known_leaves_are_reached(void **state)
 	assert_epf(isa_encls(&f->os, ISA_ENCLS_EEXTEND), ram);
 }
 
+struct intercepted {
+	const struct isa_lp *lp;
+	enum isa_class class;
+	uint32_t leaf;
+	unsigned int nr_asked;
+	bool answers;
+};
+
+static bool intercept(void *ctx, const struct isa_lp *lp, enum isa_class class, uint32_t leaf,
+		      struct isa_outcome *out)
+{
+	struct intercepted *i = ctx;
+
+	i->lp = lp;
+	i->class = class;
+	i->leaf = leaf;
+	i->nr_asked++;
+	if (i->answers)
+		*out = isa_zf(SGX_ENCLAVE_ACT);
+	return i->answers;
+}
+
+static void an_intercepted_leaf_does_nothing(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	struct intercepted i = { .answers = true };
+
+	isa_fixture_start(f, NULL, 0);
+	f->m->config.intercept = intercept;
+	f->m->config.intercept_ctx = &i;
+	assert_error(isa_fixture_eremove(f, FIXTURE_RW), SGX_ENCLAVE_ACT);
+	assert_ptr_equal(i.lp, &f->os);
+	assert_int_equal(i.class, ISA_ENCLS);
+	assert_int_equal(i.leaf, ISA_ENCLS_EREMOVE);
+	assert_true(isa_epcm_peek(f->m, FIXTURE_RW).valid);
+	assert_error(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY), SGX_ENCLAVE_ACT);
+	assert_int_equal(i.class, ISA_ENCLU);
+	assert_int_equal(i.leaf, ISA_ENCLU_EGETKEY);
+	i.answers = false;
+	assert_done(isa_fixture_eremove(f, FIXTURE_RW));
+	assert_false(isa_epcm_peek(f->m, FIXTURE_RW).valid);
+	assert_int_equal(i.nr_asked, 3);
+	isa_fixture_destroy(f);
+}
+
+static void what_reaches_no_leaf_is_not_intercepted(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	struct intercepted i = { .answers = true };
+
+	f->m->config.intercept = intercept;
+	f->m->config.intercept_ctx = &i;
+	assert_gp(isa_encls(&f->os, 0x1ff));
+	f->os.cpl = 3;
+	assert_ud(isa_encls(&f->os, ISA_ENCLS_EREMOVE));
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY));
+	assert_int_equal(i.nr_asked, 0);
+	isa_fixture_destroy(f);
+}
+
 static void faults_of_the_supervisor_carry_no_user_bit(void **state)
 {
 	struct isa_fixture *f = *state;
@@ -199,6 +259,8 @@ int main(void)
 		cmocka_unit_test(everything_is_undefined_without_sgx1),
 		cmocka_unit_test(unknown_leaves_fault),
 		cmocka_unit_test(known_leaves_are_reached),
+		cmocka_unit_test(an_intercepted_leaf_does_nothing),
+		cmocka_unit_test(what_reaches_no_leaf_is_not_intercepted),
 		cmocka_unit_test(faults_of_the_supervisor_carry_no_user_bit),
 		cmocka_unit_test(enclave_leaves_fault_outside_an_enclave),
 		cmocka_unit_test(an_uninitialized_enclave_cannot_be_active),

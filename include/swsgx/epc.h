@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The manager of the enclave page cache: sections, nodes, allocation, freeing,
- * the leak ledger, sanitizing, and host enclaves.  It reaches the processor
- * only through a table of ENCLS operations, so the same code can sit on the
- * software machine or on real instructions; and its surroundings only through
- * struct epc_port.
+ * the leak ledger, sanitizing, host enclaves with paging and dynamic memory, and
+ * virtual EPC for guests.  It reaches the processor only through a table of
+ * ENCLS operations, so the same code can sit on the software machine or on real
+ * instructions; and its surroundings only through struct epc_port and struct
+ * epc_mm_ops.
  */
 #ifndef SWSGX_EPC_H
 #define SWSGX_EPC_H
@@ -21,7 +22,12 @@
 
 enum epc_log_level { EPC_LOG_INFO, EPC_LOG_WARNING, EPC_LOG_ERROR };
 
-/* Everything the manager needs from where it lives. All callable from any thread. */
+struct sgx_epc_leak;
+
+/*
+ * Everything the manager needs from where it lives.  All callable from any
+ * thread.  Members marked optional may be NULL.
+ */
 struct epc_port {
 	void *ctx;
 	void *(*alloc)(void *ctx, size_t size);	/* zeroed; NULL when out of memory */
@@ -30,14 +36,43 @@ struct epc_port {
 	void (*log)(void *ctx, enum epc_log_level level, const char *message);
 	uint64_t (*time_ns)(void *ctx);		/* wall clock, for the ledger */
 	unsigned int (*node)(void *ctx);	/* NUMA node of the calling thread */
-	/* Let others run while the caller waits for a lock; may be NULL. */
+	/*
+	 * A number of the calling thread's processor, the smaller the better:
+	 * which cache of free pages it uses.  A wrong one costs time only.
+	 * Optional: one cache for all.
+	 */
+	unsigned int (*cpu)(void *ctx);
+	/* Let others run while the caller waits for a lock.  Optional. */
 	void (*yield)(void *ctx);
+	/*
+	 * Should the calling thread give up, because a signal waits for it?
+	 * Asked between batches of work.  Optional: never.
+	 */
+	bool (*interrupted)(void *ctx);
+	/*
+	 * Free pages are below the low watermark and some can be evicted: see
+	 * to it that sgx_epc_reclaim_background() is called soon, by another
+	 * thread.  Called without locks, often, also when one is on its way.
+	 * Optional: pages are evicted only by threads that need them.
+	 */
+	void (*wake_reclaimer)(void *ctx);
+	/* A page leaked, its row is in the ledger.  Called without locks.  Optional. */
+	void (*leaked)(void *ctx, const struct sgx_epc_leak *row);
+	/*
+	 * Memory for evicted pages: 4096 bytes, page aligned.  @encl: cookie of
+	 * the enclave they belong to, who is to be charged.  Optional, both or
+	 * none: alloc() and free() serve.
+	 */
+	void *(*backing_alloc)(void *ctx, void *encl);
+	void (*backing_free)(void *ctx, void *p);
 };
 
 /*
- * ENCLS as the manager issues it.  Pages are named by physical address;
- * @pageinfo, @sigstruct and @token by pointer.  Every call executes the leaf
- * once and answers what the processor answered.
+ * ENCLS as the manager issues it.  EPC pages, and slots in VA pages, are named
+ * by physical address, also in @pageinfo->secs; everything else by pointer,
+ * aligned as the leaf demands.  Every call executes the leaf once and answers
+ * what the processor answered.  Leaves the processor does not have may be NULL:
+ * without eaug to emodt there is no SGX2, without epa to eldu no paging.
  */
 struct epc_encls_ops {
 	void *ctx;
@@ -48,14 +83,61 @@ struct epc_encls_ops {
 				    const struct sgx_einittoken *token, uint64_t secs,
 				    const uint64_t lepubkeyhash[4]);
 	struct isa_outcome (*eremove)(void *ctx, uint64_t page);
+	/* Paging. */
+	struct isa_outcome (*epa)(void *ctx, uint64_t page);
+	struct isa_outcome (*eblock)(void *ctx, uint64_t page);
+	struct isa_outcome (*etrack)(void *ctx, uint64_t secs);
+	struct isa_outcome (*ewb)(void *ctx, struct sgx_pageinfo *pageinfo, uint64_t page,
+				  uint64_t va_slot);
+	struct isa_outcome (*eldu)(void *ctx, struct sgx_pageinfo *pageinfo, uint64_t page,
+				   uint64_t va_slot);
+	/* SGX2. */
+	struct isa_outcome (*eaug)(void *ctx, struct sgx_pageinfo *pageinfo, uint64_t page);
+	struct isa_outcome (*emodpr)(void *ctx, const struct sgx_secinfo *secinfo, uint64_t page);
+	struct isa_outcome (*emodt)(void *ctx, const struct sgx_secinfo *secinfo, uint64_t page);
+	/* Debuggers: eight bytes at @addr, the physical address inside a page. */
+	struct isa_outcome (*edbgrd)(void *ctx, uint64_t addr, uint64_t *data);
+	struct isa_outcome (*edbgwr)(void *ctx, uint64_t addr, uint64_t data);
+	struct isa_outcome (*eupdatesvn)(void *ctx);
 	/* EPCM state for the ledger; may be NULL where it cannot be read. */
 	struct isa_epcm_info (*peek)(void *ctx, uint64_t page);
+};
+
+/*
+ * The memory management around host enclaves: what a kernel does to page
+ * tables.  @encl is the cookie of sgx_encl_config, @la an enclave page's linear
+ * address.  Called with the enclave's lock held: they may take their own locks
+ * and wait for the operating system, but neither for a thread of the enclave
+ * nor for a call into the manager.  Each is optional.
+ */
+struct epc_mm_ops {
+	void *ctx;
 	/*
-	 * Map EPC @page where the enclave's page at @la lives, ahead of EADD;
-	 * undo with @page's EREMOVE.  @encl is the cookie of sgx_encl_config.
-	 * Return 0 or -ENOMEM.  May be NULL: a real processor needs nothing.
+	 * The contents of EPC @page are about to become those of @la: called
+	 * before EADD, EAUG and ELDU.  Undone by @page's EREMOVE or EWB, the
+	 * leaf's failure included.  Return 0 or -ENOMEM.
 	 */
 	int (*place)(void *ctx, void *encl, uint64_t page, uint64_t la);
+	/*
+	 * No access to @la may succeed from here on: drop its translation in
+	 * every address space.  Before EBLOCK, EREMOVE and a change of type.
+	 */
+	void (*zap)(void *ctx, void *encl, uint64_t la);
+	/* Was @la accessed since last asked, in any address space?  Clears that. */
+	bool (*young)(void *ctx, void *encl, uint64_t la);
+	/*
+	 * Interrupt every processor that may run the enclave with SECS @secs,
+	 * and return when each has left it once.  After ETRACK.
+	 */
+	void (*kick)(void *ctx, void *encl, uint64_t secs);
+	/*
+	 * The page at @la is now at EPC @page in a new state, or, with
+	 * ISA_NO_FRAME, is not in EPC any more.  After ELDU, EAUG, EMODPR,
+	 * EMODT, EWB and EREMOVE succeeded; not while the enclave is released.
+	 */
+	void (*changed)(void *ctx, void *encl, uint64_t la, uint64_t page);
+	/* The SECS is now at EPC @page: after ECREATE, and after it was reloaded. */
+	void (*secs_changed)(void *ctx, void *encl, uint64_t page);
 };
 
 /* --- the pool ------------------------------------------------------------ */
@@ -63,11 +145,24 @@ struct epc_encls_ops {
 struct sgx_epc_pool;
 struct sgx_epc_page;
 
+/* What to do when a page leaks, beyond recording and reporting it. */
+enum sgx_epc_on_leak {
+	SGX_EPC_LEAK_CONTINUE,	/* nothing */
+	SGX_EPC_LEAK_REFUSE,	/* no new enclaves: ECREATE gives -EBUSY, logged once */
+	SGX_EPC_LEAK_ABORT,	/* end the machine, by abort() */
+};
+
 struct sgx_epc_config {
 	const struct isa_section *sections;	/* copied */
 	size_t nr_sections;			/* > 0 */
 	struct epc_port port;			/* copied */
 	struct epc_encls_ops ops;		/* copied */
+	struct epc_mm_ops mm;			/* copied */
+	/* Caches of free pages, one per processor; 0: one for all. */
+	unsigned int nr_cpus;
+	/* Evict pages when EPC runs short.  False: what does not fit is refused. */
+	bool overcommit;
+	enum sgx_epc_on_leak on_leak;
 	/*
 	 * The EPC is known to be unused, as after power-on: no page needs
 	 * sanitizing.  False: every page starts unsanitized, as after kexec.
@@ -82,6 +177,28 @@ struct sgx_epc_config {
 struct sgx_epc_stat {
 	uint64_t total, free, cached, in_use, leaked, poisoned, unsanitized;
 };
+
+/* What the manager did since it was created, and holds now, all nodes together. */
+struct sgx_epc_activity {
+	uint64_t enclaves, vepcs;	/* alive */
+	uint64_t evictable;		/* pages the reclaimer could evict, tried or not */
+	uint64_t backed;		/* pages outside, in backing memory */
+	uint64_t va_pages;
+	uint64_t orphans;		/* SECS pages of guests that wait for their children */
+	uint64_t evicted, reloaded, augmented;	/* pages, since creation */
+	uint64_t evict_failed;		/* EBLOCK or EWB refused; the page stayed */
+};
+
+void sgx_epc_activity(struct sgx_epc_pool *pool, struct sgx_epc_activity *out);
+
+enum sgx_epc_health {
+	SGX_EPC_OK,
+	SGX_EPC_DEGRADED,	/* leaked pages or orphans */
+	SGX_EPC_FAILING,	/* leaks leave fewer pages than the low watermark */
+};
+
+/** sgx_epc_health() - Context: any thread. */
+enum sgx_epc_health sgx_epc_health(struct sgx_epc_pool *pool);
 
 /**
  * sgx_epc_pool_create() - set up the manager over the given sections.
@@ -109,22 +226,52 @@ struct sgx_epc_stat sgx_epc_stat_total(struct sgx_epc_pool *pool);
 /** sgx_epc_stat_node() - counters of one node; all zero for a node without EPC. */
 struct sgx_epc_stat sgx_epc_stat_node(struct sgx_epc_pool *pool, unsigned int node);
 
+/* --- limits ---------------------------------------------------------------- */
+
+/* Owners that share a limit, as an EPC cgroup would. */
+struct sgx_epc_group;
+
+/**
+ * sgx_epc_group_create() - a group without members.
+ * @limit: EPC pages its owners may hold together; UINT64_MAX for none.
+ * Return: 0; -ENOMEM.
+ */
+int sgx_epc_group_create(struct sgx_epc_pool *pool, uint64_t limit, struct sgx_epc_group **out);
+
+/** sgx_epc_group_destroy() - NULL is fine; none of its owners holds a page any more. */
+void sgx_epc_group_destroy(struct sgx_epc_group *group);
+
+/**
+ * sgx_epc_group_set_limit() - effective for the next allocation; pages held
+ * beyond a lower limit stay until they are evicted or freed.
+ */
+void sgx_epc_group_set_limit(struct sgx_epc_group *group, uint64_t limit);
+
+/** sgx_epc_group_usage() - pages its owners hold now. */
+uint64_t sgx_epc_group_usage(const struct sgx_epc_group *group);
+
 /* Who holds a page: what the ledger says of its last owner. */
 struct sgx_epc_owner {
 	uint64_t encl_id;	/* 0: none */
 	uint64_t client_id;	/* 0: none */
 	int32_t pid;		/* 0: unknown */
+	struct sgx_epc_group *group;	/* whose limit counts; NULL: none */
 };
 
-#define SGX_ALLOC_RECLAIM (1u << 0)	/* may evict others; nothing is evictable so far */
+/* --- allocation ------------------------------------------------------------ */
+
+#define SGX_ALLOC_RECLAIM (1u << 0)	/* may evict others; hold no enclave's lock */
 
 /**
  * sgx_alloc_epc_page() - take one free EPC page, nearest node first.
  * @owner: recorded for the ledger; must outlive the allocation; may be NULL.
  * @flags: SGX_ALLOC_RECLAIM or 0.
  * @out: set on success only.
- * Does not run EREMOVE: the page is uninitialized already.
- * Return: 0; -ENOMEM no page is free and none can be evicted.
+ * Does not run EREMOVE: the page is uninitialized already.  With
+ * SGX_ALLOC_RECLAIM the caller gets the first page it evicts, whoever else waits.
+ * Return: 0; -ENOMEM no page is free and none can be evicted, or the owner's
+ * group is at its limit and has nothing to evict; -EBUSY some could be
+ * evicted, but @flags does not let the caller; -EINTR port.interrupted().
  * Source: behaviour of Linux sgx_alloc_epc_page().
  */
 int sgx_alloc_epc_page(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
@@ -133,10 +280,14 @@ int sgx_alloc_epc_page(struct sgx_epc_pool *pool, const struct sgx_epc_owner *ow
 /**
  * sgx_free_epc_page() - give back a page that is uninitialized.
  * Runs no EREMOVE.  The page must never have been initialized since it was
- * allocated, or have been EREMOVEd with success by the manager; anything else
- * is a bug in the caller and aborts, in release builds too.
+ * allocated, or have been EREMOVEd or written out with success by the manager;
+ * anything else is a bug in the caller and aborts, in release builds too.  A
+ * poisoned page is parked instead of freed.
  */
 void sgx_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page);
+
+/** sgx_free_epc_pages() - sgx_free_epc_page() for @n pages; cheaper than one by one. */
+void sgx_free_epc_pages(struct sgx_epc_pool *pool, struct sgx_epc_page *const *pages, size_t n);
 
 /** sgx_epc_page_pa() - its physical address. */
 uint64_t sgx_epc_page_pa(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page);
@@ -195,6 +346,108 @@ void sgx_epc_format_leak_message(struct isa_outcome result, char *buf, size_t si
  */
 int sgx_outcome_to_int(struct isa_outcome o);
 
+/* --- reclaim --------------------------------------------------------------- */
+
+/* Pages: reclaim begins below @low, in the background it goes on until @high are free. */
+struct sgx_epc_watermarks {
+	uint64_t low, high;
+};
+
+/** sgx_epc_watermarks() - constant; they scale with the size of the EPC. */
+struct sgx_epc_watermarks sgx_epc_watermarks(const struct sgx_epc_pool *pool);
+
+/**
+ * sgx_epc_reclaim() - evict some pages now.
+ * @nr: how many to try for.
+ * Context: any thread that holds no enclave's lock.
+ * Return: pages that became free.
+ */
+uint64_t sgx_epc_reclaim(struct sgx_epc_pool *pool, uint64_t nr);
+
+/**
+ * sgx_epc_reclaim_background() - evict until free pages reach the high
+ * watermark, or nothing more can be gained for now.
+ * @stop: polled between batches; may be NULL.
+ * Context: as sgx_epc_reclaim(); one thread is enough, several do no harm.
+ */
+void sgx_epc_reclaim_background(struct sgx_epc_pool *pool, const atomic_bool *stop);
+
+/* --- memory errors, microcode updates --------------------------------------- */
+
+/**
+ * sgx_epc_poison() - the memory at @pa is broken.
+ * From here on its page is never handed out, written out or counted as free; a
+ * holder keeps it until it frees it.
+ * Return: 0, also when it was poisoned before; -ENXIO @pa is not EPC.
+ * Source: Linux arch_memory_failure().
+ */
+int sgx_epc_poison(struct sgx_epc_pool *pool, uint64_t pa);
+
+/* What keeps EPC from being unused, in pages. */
+struct sgx_epc_blockers {
+	uint64_t in_use, leaked, unsanitized;
+};
+
+/**
+ * sgx_epc_usage_get() - another user of EPC is about to begin.
+ * The first one updates the processor's SVN, while all of EPC is unused.
+ * Called by sgx_encl_create() and sgx_vepc_create().
+ * Return: 0; -EAGAIN the processor lacked entropy; -EIO EUPDATESVN failed otherwise.
+ * Source: Linux sgx_inc_usage_count().
+ */
+int sgx_epc_usage_get(struct sgx_epc_pool *pool);
+void sgx_epc_usage_put(struct sgx_epc_pool *pool);
+
+/**
+ * sgx_epc_update_svn() - run EUPDATESVN now.
+ * @blockers: set on -EBUSY: what is in use.
+ * Return: 0 updated, or already the newest; -EBUSY EPC is in use; -EAGAIN no
+ * entropy; -ENODEV the processor has no such leaf; -EIO it failed otherwise.
+ */
+int sgx_epc_update_svn(struct sgx_epc_pool *pool, struct sgx_epc_blockers *blockers);
+
+/* --- virtual EPC ------------------------------------------------------------ */
+
+/* EPC given to a guest: the manager does not know how the guest uses it. */
+struct sgx_vepc;
+
+struct sgx_vepc_config {
+	struct sgx_epc_owner owner;
+};
+
+/** sgx_vepc_create() - an instance without pages.  Return: 0; -ENOMEM; as sgx_epc_usage_get(). */
+int sgx_vepc_create(struct sgx_epc_pool *pool, const struct sgx_vepc_config *config,
+		    struct sgx_vepc **out);
+
+/**
+ * sgx_vepc_fault() - the page at @index, allocated when there is none yet.
+ * @index: of the page inside the instance.
+ * @pa: set on success only.
+ * Return: 0; -ENOMEM, -EBUSY, -EINTR as sgx_alloc_epc_page() (it may evict).
+ */
+int sgx_vepc_fault(struct sgx_vepc *vepc, uint64_t index, uint64_t *pa);
+
+/**
+ * sgx_vepc_remove_all() - EREMOVE every page; they stay the instance's.
+ * Return: how many SECS pages still have children (do the guest's other
+ * instances, then this one again); -EBUSY at the first other failure.
+ * Source: SGX_IOC_VEPC_REMOVE_ALL.
+ */
+long sgx_vepc_remove_all(struct sgx_vepc *vepc);
+
+/**
+ * sgx_vepc_release() - give every page back.  NULL is fine.
+ * A SECS whose children are in another instance becomes an orphan: freed at the
+ * moment its last child is removed.  Nothing else may use @vepc.
+ */
+void sgx_vepc_release(struct sgx_vepc *vepc);
+
+/**
+ * sgx_vepc_guest_removed() - a guest EREMOVEd a page by itself: an orphan may
+ * have lost its last child.  For who carries out the guest's leaves.
+ */
+void sgx_vepc_guest_removed(struct sgx_epc_pool *pool);
+
 /* --- host enclaves ------------------------------------------------------- */
 
 struct sgx_encl;
@@ -204,7 +457,11 @@ struct sgx_encl_config {
 	void *cookie;		/* handed to ops.place */
 };
 
-/** sgx_encl_create() - an enclave without a SECS.  Return: 0; -ENOMEM. */
+/**
+ * sgx_encl_create() - an enclave without a SECS.
+ * @out: one reference, the caller's.
+ * Return: 0; -ENOMEM; as sgx_epc_usage_get().
+ */
 int sgx_encl_create(struct sgx_epc_pool *pool, const struct sgx_encl_config *config,
 		    struct sgx_encl **out);
 
@@ -212,7 +469,8 @@ int sgx_encl_create(struct sgx_epc_pool *pool, const struct sgx_encl_config *con
  * sgx_encl_ecreate() - allocate the SECS page and run ECREATE.
  * @secs: the 4096-byte source, page aligned as the leaf demands.
  * A failure leaves the enclave as before: it can be tried again.
- * Return: 0; -EINVAL there is a SECS already; -ENOMEM; -EIO ECREATE faulted.
+ * Return: 0; -EINVAL there is a SECS already; -ENOMEM; -EINTR; -EIO ECREATE
+ * faulted; -EFAULT EPA did; -EBUSY no new enclaves after a leak (on_leak).
  */
 int sgx_encl_ecreate(struct sgx_encl *encl, const struct sgx_secs *secs);
 
@@ -238,9 +496,63 @@ int sgx_encl_add_page(struct sgx_encl *encl, uint64_t offset, const void *src,
 int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
 		   const uint64_t lepubkeyhash[4], struct isa_outcome *outcome);
 
+/**
+ * sgx_encl_fault() - make the page at @offset resident, for an access.
+ * @prot: SECINFO_R | _W | _X that the page tables are to allow.
+ * @out: set on success only.
+ * Reloads a page that was evicted.  A page that does not exist is augmented when
+ * the enclave is initialized and the processor has SGX2: it is PENDING then.
+ * Of several threads that fault on one page each gets the page.
+ * Context: any thread that holds no lock; may evict other pages.
+ * Return: 0; -EFAULT there is no such page and none can be; -EACCES @prot
+ * exceeds what the page may have; -ENOMEM; -EINTR; -EIO a leaf failed.
+ */
+struct sgx_encl_page_info;
+int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
+		   struct sgx_encl_page_info *out);
+
+/**
+ * sgx_encl_restrict_page() - EMODPR the page at @offset to @rwx, and track it.
+ * @result: what EMODPR said, also on failure; ISA_DONE when it was not run.
+ * Return: 0; -EFAULT no such page, or EMODPR or ETRACK failed; -EINVAL it is no
+ * regular page; -ENOMEM, -EINTR from loading it.
+ * Source: SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS.
+ */
+int sgx_encl_restrict_page(struct sgx_encl *encl, uint64_t offset, uint8_t rwx,
+			   struct isa_outcome *result);
+
+/**
+ * sgx_encl_modify_page() - EMODT the page at @offset to @type, and track it.
+ * @type: PT_TCS or PT_TRIM.
+ * @result: what EMODT said, also on failure; ISA_DONE when it was not run.
+ * Return: 0; -EINVAL no legal change; -EPERM a page that could not be mapped
+ * read-write cannot become a TCS; -EFAULT no such page, or EMODT or ETRACK
+ * failed; -ENOMEM, -EINTR from loading it.
+ * Source: SGX_IOC_ENCLAVE_MODIFY_TYPES.
+ */
+int sgx_encl_modify_page(struct sgx_encl *encl, uint64_t offset, uint8_t type,
+			 struct isa_outcome *result);
+
+/**
+ * sgx_encl_remove_page() - give the trimmed and accepted page at @offset back.
+ * Return: 0; -EPERM not trimmed, or the enclave has not accepted that;
+ * -EFAULT no such page; -ENOMEM, -EINTR from loading it.
+ * Source: SGX_IOC_ENCLAVE_REMOVE_PAGES.
+ */
+int sgx_encl_remove_page(struct sgx_encl *encl, uint64_t offset);
+
+/**
+ * sgx_encl_access() - read or write memory of a debug enclave, as a debugger does.
+ * @offset, @buf, @len: any alignment, inside one page.
+ * Return: 0; -EFAULT no debug enclave, or no such page; -EIO the leaf failed;
+ * -ENOMEM, -EINTR from loading the page.
+ * Source: Linux sgx_vma_access().
+ */
+int sgx_encl_access(struct sgx_encl *encl, uint64_t offset, void *buf, size_t len, bool write);
+
 /* What the manager records of one page of an enclave. */
 struct sgx_encl_page_info {
-	uint64_t pa;
+	uint64_t pa;			/* ISA_NO_FRAME while it is evicted */
 	uint8_t type;			/* enum sgx_page_type */
 	uint8_t vm_max_prot;		/* SECINFO_R | _W | _X; TCS: R | W */
 };
@@ -257,16 +569,18 @@ bool sgx_encl_page_at(struct sgx_encl *encl, uint64_t offset, struct sgx_encl_pa
 bool sgx_encl_next_page(struct sgx_encl *encl, uint64_t offset, uint64_t *found,
 			struct sgx_encl_page_info *out);
 
-/** sgx_encl_secs_pa() - physical address of the SECS; ISA_NO_FRAME before ECREATE. */
+/** sgx_encl_secs_pa() - physical address of the SECS; ISA_NO_FRAME before ECREATE or while evicted. */
 uint64_t sgx_encl_secs_pa(const struct sgx_encl *encl);
 
-/** sgx_encl_nr_pages() - EPC pages held, the SECS included. */
+/** sgx_encl_nr_pages() - EPC pages held, SECS and VA pages included. */
 uint64_t sgx_encl_nr_pages(const struct sgx_encl *encl);
 
 /**
- * sgx_encl_release() - free every page, children first, then the SECS.
- * NULL is fine.  Nothing else may use @encl.  A page whose EREMOVE fails is
- * leaked (see sgx_encl_free_epc_page()).
+ * sgx_encl_release() - drop the creator's reference.  NULL is fine.
+ * Calls of other threads on @encl must have ended; the reclaimer may be at work
+ * on it.  Frees every page, children first, then the SECS, then VA pages, now
+ * or when the reclaimer lets go.  A page whose EREMOVE fails is leaked (see
+ * sgx_encl_free_epc_page()).
  */
 void sgx_encl_release(struct sgx_encl *encl);
 

@@ -195,6 +195,7 @@ static int eadd_locked(struct sgx_encl *encl, uint64_t offset, const void *src,
 		       const struct sgx_secinfo *secinfo, struct sgx_epc_page *page)
 {
 	const struct epc_encls_ops *ops = &encl->pool->ops;
+	const struct epc_mm_ops *mm = &encl->pool->mm;
 	const uint64_t pa = sgx_epc_page_pa(encl->pool, page);
 	_Alignas(64) struct sgx_secinfo copy = *secinfo;
 	_Alignas(32) struct sgx_pageinfo pageinfo = {
@@ -211,8 +212,8 @@ static int eadd_locked(struct sgx_encl *encl, uint64_t offset, const void *src,
 		return -ENOMEM;
 	if (*slot)
 		return -EBUSY;
-	if (ops->place) {
-		err = ops->place(ops->ctx, encl->cookie, pa, pageinfo.linaddr);
+	if (mm->place) {
+		err = mm->place(mm->ctx, encl->cookie, pa, pageinfo.linaddr);
 		if (err)
 			return err;
 	}

@@ -79,6 +79,7 @@ struct epc_ledger {
 struct sgx_epc_pool {
 	struct epc_port port;
 	struct epc_encls_ops ops;
+	struct epc_mm_ops mm;
 	struct sgx_epc_page *pages;
 	struct epc_section *sections;
 	struct epc_node *nodes;

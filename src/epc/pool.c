@@ -281,6 +281,7 @@ int sgx_epc_pool_create(const struct sgx_epc_config *config, struct sgx_epc_pool
 		return -ENOMEM;
 	pool->port = config->port;
 	pool->ops = config->ops;
+	pool->mm = config->mm;
 
 	err = check_sections(pool, config);
 	if (!err)

@@ -32,6 +32,9 @@ void processor_destroy(struct processor *p);
 /** processor_ops() - the manager's ENCLS table over @p. */
 struct epc_encls_ops processor_ops(struct processor *p);
 
+/** processor_mm() - what the manager asks of page tables, over @p. */
+struct epc_mm_ops processor_mm(struct processor *p);
+
 /* --- memory.c: the memory of one enclave ---------------------------------- */
 
 struct encl_memory {

@@ -152,7 +152,7 @@ static struct isa_epcm_info op_peek(void *ctx, uint64_t page)
 	return isa_epcm_peek(p->machine, isa_machine_frame(p->machine, page));
 }
 
-static int op_place(void *ctx, void *cookie, uint64_t page, uint64_t la)
+static int mm_place(void *ctx, void *cookie, uint64_t page, uint64_t la)
 {
 	struct processor *p = ctx;
 	struct device *dev = cookie;
@@ -172,8 +172,12 @@ struct epc_encls_ops processor_ops(struct processor *p)
 		.einit = op_einit,
 		.eremove = op_eremove,
 		.peek = op_peek,
-		.place = op_place,
 	};
+}
+
+struct epc_mm_ops processor_mm(struct processor *p)
+{
+	return (struct epc_mm_ops){ .ctx = p, .place = mm_place };
 }
 
 static uint64_t host_xcr0(void)

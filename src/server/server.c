@@ -70,6 +70,7 @@ static int create_pool(struct server *s)
 			.yield = port_yield,
 		},
 		.ops = processor_ops(&s->processor),
+		.mm = processor_mm(&s->processor),
 		/* Like a kernel, take nothing about the EPC on trust. */
 		.known_clean = false,
 	};

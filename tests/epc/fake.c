@@ -100,7 +100,7 @@ static struct isa_outcome eadd(void *ctx, struct sgx_pageinfo *pi, uint64_t pa)
 	assert_int_equal((uintptr_t)secinfo % 64, 0);
 	assert_true(fake_page_at(f, pi->secs)->valid);
 	assert_false(page->valid);
-	if (f->config.ops.place)
+	if (f->config.mm.place)
 		assert_true(page->placed && page->la == pi->linaddr);
 	if (scripted(f, FAKE_EADD, &out))
 		return out;
@@ -270,8 +270,9 @@ void fake_init(struct fake *f, const struct isa_section *sections, size_t nr, bo
 		},
 		.ops = {
 			.ctx = f, .ecreate = ecreate, .eadd = eadd, .eextend = eextend,
-			.einit = einit, .eremove = eremove, .peek = peek, .place = place,
+			.einit = einit, .eremove = eremove, .peek = peek,
 		},
+		.mm = { .ctx = f, .place = place },
 		.known_clean = known_clean,
 	};
 }

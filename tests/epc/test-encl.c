@@ -239,7 +239,7 @@ static void works_without_a_placer(void **state)
 	struct fake f;
 
 	fake_init(&f, small_sections, 3, true);
-	f.config.ops.place = NULL;
+	f.config.mm.place = NULL;
 	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
 	assert_int_equal(sgx_encl_create(f.pool, &encl_config, &encl), 0);
 	assert_int_equal(sgx_encl_ecreate(encl, &secs_source), 0);

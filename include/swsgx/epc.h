@@ -121,8 +121,10 @@ struct epc_mm_ops {
 	/*
 	 * No access to @la may succeed from here on: drop its translation in
 	 * every address space.  Before EBLOCK, EREMOVE and a change of type.
+	 * Return 0; -EBUSY when that cannot be had now: the page is to be left
+	 * alone.
 	 */
-	void (*zap)(void *ctx, void *encl, uint64_t la);
+	int (*zap)(void *ctx, void *encl, uint64_t la);
 	/* Was @la accessed since last asked, in any address space?  Clears that. */
 	bool (*young)(void *ctx, void *encl, uint64_t la);
 	/*

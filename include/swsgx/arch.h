@@ -52,7 +52,10 @@ enum sgx_page_type {
 /* ATTRIBUTES.XFRM, in the format of XCR0 */
 #define XFRM_X87_SSE 0x3ull
 #define XFRM_AVX 0x4ull
+#define XFRM_MPX 0x18ull
 #define XFRM_AVX512 0xe0ull
+#define XFRM_PKRU 0x200ull
+#define XFRM_AMX 0x60000ull
 
 /* MISCSELECT */
 #define MISC_EXINFO (1u << 0)
@@ -70,6 +73,41 @@ enum sgx_page_type {
 #define EXITINFO_TYPE_HARDWARE (3u << 8)
 #define EXITINFO_TYPE_SOFTWARE (6u << 8)
 #define EXITINFO_VALID (1u << 31)
+
+/* CPUID.7.0 */
+#define CPUID_7_0_EBX_SGX (1u << 2)
+#define CPUID_7_0_ECX_SGX_LC (1u << 30)
+#define CPUID_7_0_EDX_SGX_KEYS (1u << 1)
+
+/* CPUID.12H.0:EAX */
+#define CPUID_12_0_EAX_SGX1 (1u << 0)
+#define CPUID_12_0_EAX_SGX2 (1u << 1)
+#define CPUID_12_0_EAX_ENCLV (1u << 5)
+#define CPUID_12_0_EAX_ENCLS_OSS (1u << 6)
+#define CPUID_12_0_EAX_EVERIFYREPORT2 (1u << 7)
+#define CPUID_12_0_EAX_EUPDATESVN (1u << 10)
+#define CPUID_12_0_EAX_EDECCSSA (1u << 11)
+
+/* CPUID.12H.2 and up */
+#define CPUID_12_EAX_TYPE_EPC 1u
+#define CPUID_12_ECX_CONFIDENTIAL_INTEGRAL 1u
+
+/* Model-specific registers */
+#define MSR_FEATURE_CONTROL 0x3au
+#define MSR_FEATURE_ACTIVATION 0x7au
+#define MSR_SGXLEPUBKEYHASH0 0x8cu
+#define MSR_SGXLEPUBKEYHASH3 0x8fu
+#define MSR_SGXOWNEREPOCH0 0x300u
+#define MSR_SGXOWNEREPOCH1 0x301u
+#define MSR_SGX_SVN_STATUS 0x500u
+
+/* IA32_FEATURE_CONTROL */
+#define FEATURE_CONTROL_LOCK (1ull << 0)
+#define FEATURE_CONTROL_SGX_LC_ENABLE (1ull << 17)
+#define FEATURE_CONTROL_SGX_ENABLE (1ull << 18)
+
+/* IA32_SGX_SVN_STATUS */
+#define SGX_SVN_STATUS_LOCK (1ull << 0)
 
 /* Exception vectors */
 enum x86_vector {

@@ -85,7 +85,8 @@ struct isa_profile {
 	uint8_t max_size_64;	/* log2, CPUID.12H.0:EDX[15:8] */
 	uint64_t attributes;	/* CPUID.12H.1 EBX:EAX, allowed-1 */
 	uint64_t xfrm;		/* CPUID.12H.1 EDX:ECX, allowed-1 */
-	bool launch_control;	/* SGX_LC: the hash MSRs can be written */
+	bool launch_control;	/* SGX_LC: the hash MSRs exist and can be written */
+	uint64_t epc_size;	/* bytes such a part comes with; a machine may have others */
 	uint8_t cpusvn[16];
 };
 
@@ -160,12 +161,6 @@ uint64_t isa_machine_nr_frames(const struct isa_machine *m);
 const struct isa_profile *isa_machine_profile(const struct isa_machine *m);
 
 /**
- * isa_wrmsr_lepubkeyhash() - write IA32_SGXLEPUBKEYHASH0..3 of one processor.
- * The value belongs to the @lp that passes it to EINIT; see struct isa_lp.
- */
-void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4]);
-
-/**
  * isa_sha256() - digest of @n bytes at @data, as EINIT computes MRSIGNER.
  * For whoever sets the launch-key hash.  Context: any thread; allocates nothing.
  */
@@ -212,14 +207,64 @@ struct isa_lp {
 	const struct isa_mmu *mmu;
 	void *mmu_ctx;
 	uint8_t cpl;			/* 0 for ENCLS, 3 for ENCLU */
+	uint64_t feature_control;	/* IA32_FEATURE_CONTROL */
 	uint64_t lepubkeyhash[4];	/* IA32_SGXLEPUBKEYHASH0..3 */
 	uint64_t secs_frame;		/* active enclave, ISA_NO_FRAME outside */
 	uint64_t rbx, rcx, rdx;		/* operands of the leaf */
 };
 
-/** isa_lp_init() - @cpl 0 or 3, outside any enclave, reset-value launch-key hash. */
+/**
+ * isa_lp_init() - @cpl 0 or 3, outside any enclave, MSRs as firmware leaves them:
+ * IA32_FEATURE_CONTROL locked, with SGX (and launch control, where the profile
+ * has it) enabled.
+ */
 void isa_lp_init(struct isa_lp *lp, struct isa_machine *m, const struct isa_mmu *mmu,
 		 void *mmu_ctx, uint8_t cpl);
+
+/* --- enumeration: CPUID and MSRs ------------------------------------------ */
+
+struct isa_cpuid {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+/**
+ * isa_cpuid() - what SGX changes in the answer of CPUID.
+ * @regs: in: the answer of the processor without SGX; out: with it.  Leaf 0
+ *        reaches up to 12H, 7.0 has the feature bits, 12H is replaced (.1 with
+ *        what the host's XCR0 allows, .2 and up the EPC sections, then
+ *        zeros); all other leaves stay as they are.
+ * Context: any thread; reads only what isa_machine_create() fixed.
+ */
+void isa_cpuid(const struct isa_machine *m, uint32_t leaf, uint32_t subleaf,
+	       struct isa_cpuid *regs);
+
+/**
+ * isa_rdmsr() - RDMSR of an MSR_* of arch.h.
+ * @value: set on success only.
+ * Return: ISA_DONE; #GP for an MSR that cannot be read on this part, and for
+ * every MSR that is none of SGX.  That RDMSR needs CPL 0 is the caller's check.
+ */
+struct isa_outcome isa_rdmsr(const struct isa_lp *lp, uint32_t msr, uint64_t *value);
+
+/**
+ * isa_wrmsr() - WRMSR of an MSR_* of arch.h.
+ * IA32_FEATURE_CONTROL and the hash MSRs are @lp's own; IA32_SGXOWNEREPOCH0 and 1
+ * are the machine's, and keep their value once @lp has locked IA32_FEATURE_CONTROL.
+ * Return: ISA_DONE; #GP for a read-only or locked MSR, a reserved bit, and for
+ * every MSR that is none of SGX.
+ */
+struct isa_outcome isa_wrmsr(struct isa_lp *lp, uint32_t msr, uint64_t value);
+
+/** isa_msr_reset() - @lp's own MSRs as after power-on: nothing enabled, nothing locked. */
+void isa_msr_reset(struct isa_lp *lp);
+
+/**
+ * isa_wrmsr_lepubkeyhash() - write IA32_SGXLEPUBKEYHASH0..3 where this part lets
+ * them be written; elsewhere EINIT goes on with what they hold.
+ */
+void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4]);
+
+/* --- leaves ---------------------------------------------------------------- */
 
 /**
  * isa_encls() - execute ENCLS leaf @eax with lp->rbx, rcx, rdx.

@@ -18,7 +18,6 @@
 
 #include "cli.h"
 
-#define DEFAULT_EPC (64ull << 20)
 #define MAX_EPC (1ull << 40)
 
 static const char usage[] =
@@ -28,7 +27,7 @@ static const char usage[] =
 	"all software and ends with it.  No secret in an enclave is protected.\n"
 	"\n"
 	"  --epc SIZE      size of the enclave page cache, in bytes or with K, M, G, T;\n"
-	"                  a multiple of 4096 (default 64M)\n"
+	"                  a multiple of 4096 (default: what the profile comes with)\n"
 	"  --profile NAME  the processor; 'help' lists them\n"
 	"  -h, --help      this text\n"
 	"\n"
@@ -36,7 +35,7 @@ static const char usage[] =
 	"1 the machine could not be set up.\n";
 
 struct options {
-	uint64_t epc_size;
+	uint64_t epc_size;	/* 0: the profile's */
 	const struct isa_profile *profile;
 	bool done;		/* nothing is to be run */
 };
@@ -167,7 +166,7 @@ static bool preload(const char *client)
 
 int cmd_run(int argc, char **argv)
 {
-	struct options o = { .epc_size = DEFAULT_EPC, .profile = isa_profile_at(0) };
+	struct options o = { .profile = isa_profile_at(0) };
 	char path[PATH_MAX], client[PATH_MAX];
 	int ret = parse_options(argc, argv, &o);
 
@@ -182,6 +181,8 @@ int cmd_run(int argc, char **argv)
 	}
 	if (!preload(client))
 		return 1;
+	if (!o.epc_size)
+		o.epc_size = o.profile->epc_size;
 	ret = start_server(&(struct server_config){ .epc_size = o.epc_size, .profile = o.profile });
 	if (ret == -ENOMEM)
 		complain("there is no memory for an EPC of %llu bytes",

@@ -4,18 +4,14 @@
  * driven by leaves.def.
  *
  * Conditions of the processor's mode that a caller cannot express (protected
- * mode, paging, SMM, transactions, an opted-in IA32_FEATURE_CONTROL) hold by
- * definition of struct isa_lp.
+ * mode, paging, SMM, transactions) hold by definition of struct isa_lp.
  *
  * Source: SDM, ENCLS, ENCLU and ENCLV, Operation.
  */
 #include "internal.h"
 
-#define CPUID_SGX1 (1u << 0)
-#define CPUID_ENCLV (1u << 5)
-
 /* The gate column of leaves.def: bits of CPUID.12H.0:EAX. */
-#define GATE_SGX1 CPUID_SGX1
+#define GATE_SGX1 CPUID_12_0_EAX_SGX1
 
 typedef struct isa_outcome leaf_handler(struct isa_lp *lp);
 
@@ -57,6 +53,22 @@ static const struct leaf *find(const struct leaf *leaves, size_t nr_leaves, uint
 	return &leaves[eax];
 }
 
+/* Has firmware, or the kernel, opted in to SGX? */
+static bool is_enabled(const struct isa_lp *lp)
+{
+	const uint64_t both = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_SGX_ENABLE;
+
+	return (lp->feature_control & both) == both;
+}
+
+/* A leaf that succeeded fixes the SVN status of this power cycle. */
+static void lock_svn(struct isa_machine *m, struct isa_outcome out)
+{
+	if ((out.kind == ISA_DONE || out.kind == ISA_INFO) &&
+	    !atomic_load_explicit(&m->svn_is_locked, memory_order_relaxed))
+		atomic_store_explicit(&m->svn_is_locked, true, memory_order_relaxed);
+}
+
 /* Every leaf that gets this far; what the owner of the machine puts in its place comes first. */
 static struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t eax,
 			      const struct leaf *leaf)
@@ -66,7 +78,9 @@ static struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t 
 
 	if (config->intercept && config->intercept(config->intercept_ctx, lp, class, eax, &out))
 		return out;
-	return leaf->run(lp);
+	out = leaf->run(lp);
+	lock_svn(lp->m, out);
+	return out;
 }
 
 struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
@@ -74,10 +88,12 @@ struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
 	const uint32_t features = lp->m->config.profile->cpuid_12_0_eax;
 	const struct leaf *leaf;
 
-	if (!(features & CPUID_SGX1))
+	if (!(features & CPUID_12_0_EAX_SGX1))
 		return isa_ud();					/* 2 */
 	if (lp->cpl > 0)
 		return isa_ud();					/* 3 */
+	if (!is_enabled(lp))
+		return isa_gp();					/* 5 */
 	leaf = find(encls_leaves, NR(encls_leaves), eax, features);
 	if (!leaf)
 		return isa_gp();					/* 6 */
@@ -104,10 +120,12 @@ struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax)
 	const uint32_t features = lp->m->config.profile->cpuid_12_0_eax;
 	const struct leaf *leaf;
 
-	if (!(features & CPUID_SGX1))
+	if (!(features & CPUID_12_0_EAX_SGX1))
 		return isa_ud();					/* 3 */
 	if (lp->cpl < 3)
 		return isa_ud();					/* 5 */
+	if (!is_enabled(lp))
+		return isa_gp();					/* 6 */
 	leaf = find(enclu_leaves, NR(enclu_leaves), eax, features);
 	if (!leaf)
 		return isa_gp();					/* 7 */
@@ -122,22 +140,16 @@ struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax)
 
 struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax)
 {
-	if (!(lp->m->config.profile->cpuid_12_0_eax & CPUID_ENCLV))
+	if (!(lp->m->config.profile->cpuid_12_0_eax & CPUID_12_0_EAX_ENCLV))
 		return isa_ud();					/* 2 */
 	if (lp->cpl > 0)
 		return isa_ud();					/* 4 */
-	return isa_gp();						/* 8 */
+	return isa_gp();						/* 7, 8 */
 }
 
 void isa_lp_init(struct isa_lp *lp, struct isa_machine *m, const struct isa_mmu *mmu,
 		 void *mmu_ctx, uint8_t cpl)
 {
-	/* What the hash MSRs hold on parts that lock to Intel's signer. */
-	static const uint64_t reset_hash[4] = {
-		0xa6053e051270b7ac, 0x6cfbe8ba8b3b413d,
-		0xc4916d99f2b3735d, 0xd4f8c05909f9bb3b,
-	};
-
 	*lp = (struct isa_lp){
 		.m = m,
 		.mmu = mmu,
@@ -145,12 +157,8 @@ void isa_lp_init(struct isa_lp *lp, struct isa_machine *m, const struct isa_mmu 
 		.cpl = cpl,
 		.secs_frame = ISA_NO_FRAME,
 	};
-	memcpy(lp->lepubkeyhash, reset_hash, sizeof(lp->lepubkeyhash));
-}
-
-void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4])
-{
-	/* Without launch control the MSRs are read-only. */
-	if (lp->m->config.profile->launch_control)
-		memcpy(lp->lepubkeyhash, hash, sizeof(lp->lepubkeyhash));
+	isa_msr_reset(lp);
+	lp->feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_SGX_ENABLE;
+	if (m->config.profile->launch_control)
+		lp->feature_control |= FEATURE_CONTROL_SGX_LC_ENABLE;
 }

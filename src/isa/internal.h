@@ -25,6 +25,8 @@ struct isa_machine {
 	_Atomic(struct isa_encl_block *) *shared; /* [frame] of a SECS: its block */
 	uint64_t xfrm;			/* XFRM bits ECREATE accepts */
 	_Atomic uint64_t next_eid;
+	_Atomic uint64_t owner_epoch[2]; /* IA32_SGXOWNEREPOCH0, 1 */
+	_Atomic bool svn_is_locked;	/* IA32_SGX_SVN_STATUS.LOCK */
 	/* Package secrets, all derived from config.seed and boot_random. */
 	uint8_t root_key[16];
 	uint8_t seal_fuses[16];

@@ -97,6 +97,16 @@ void isa_keys_init(struct isa_machine *m)
 	label_secret(keyid, m->config.boot_random, m->report_keyid, sizeof(m->report_keyid));
 }
 
+static void read_owner_epoch(const struct isa_machine *m, uint8_t epoch[16])
+{
+	for (int i = 0; i < 2; i++) {
+		const uint64_t half = atomic_load_explicit(&m->owner_epoch[i],
+							   memory_order_relaxed);
+
+		memcpy(epoch + 8 * i, &half, sizeof(half));
+	}
+}
+
 /* CPUSVN has one component a byte; each may be as new as the machine's or older. */
 bool isa_cpusvn_is_supported(const struct isa_machine *m, const uint8_t cpusvn[16])
 {
@@ -119,7 +129,7 @@ void isa_einittoken_mac(const struct isa_machine *m, const struct sgx_einittoken
 	};
 	uint8_t key[16];
 
-	memcpy(dep.ownerepoch, m->config.owner_epoch, sizeof(dep.ownerepoch));
+	read_owner_epoch(m, dep.ownerepoch);
 	memcpy(dep.seal_fuses, m->seal_fuses, sizeof(dep.seal_fuses));
 	memcpy(dep.cpusvn, token->cpusvnle, sizeof(dep.cpusvn));
 	memcpy(dep.keyid, token->keyid, sizeof(dep.keyid));
@@ -152,7 +162,7 @@ static void derive_report_key(const struct isa_machine *m, const struct report_k
 	};
 
 	memcpy(dep.configid, owner->configid, sizeof(dep.configid));
-	memcpy(dep.ownerepoch, m->config.owner_epoch, sizeof(dep.ownerepoch));
+	read_owner_epoch(m, dep.ownerepoch);
 	memcpy(dep.seal_fuses, m->seal_fuses, sizeof(dep.seal_fuses));
 	memcpy(dep.cpusvn, m->config.profile->cpusvn, sizeof(dep.cpusvn));
 	memcpy(dep.mrenclave, owner->mrenclave, sizeof(dep.mrenclave));
@@ -348,7 +358,7 @@ static void derive_einittoken_key(const struct isa_machine *m, const struct sgx_
 {
 	struct dependencies dep = common_dependencies(secs, req);
 
-	memcpy(dep.ownerepoch, m->config.owner_epoch, sizeof(dep.ownerepoch));
+	read_owner_epoch(m, dep.ownerepoch);
 	memcpy(dep.seal_fuses, m->seal_fuses, sizeof(dep.seal_fuses));
 	memcpy(dep.mrsigner, secs->mrsigner, sizeof(dep.mrsigner));
 	memcpy(dep.keyid, req->keyid, sizeof(dep.keyid));
@@ -388,7 +398,7 @@ static void derive_seal_key(const struct isa_machine *m, struct sgx_secs *secs,
 	dep.attributemask = req->attributemask;
 	dep.miscmask = ~req->miscmask;
 	dep.cet_attributes_mask = req->cet_attributes_mask;
-	memcpy(dep.ownerepoch, m->config.owner_epoch, sizeof(dep.ownerepoch));
+	read_owner_epoch(m, dep.ownerepoch);
 	memcpy(dep.seal_fuses, m->seal_fuses, sizeof(dep.seal_fuses));
 	memcpy(dep.keyid, req->keyid, sizeof(dep.keyid));
 	if (req->keypolicy & KEYPOLICY_MRENCLAVE)

@@ -108,6 +108,12 @@ int isa_machine_create(const struct isa_config *config, struct isa_machine **out
 	number_frames(m);
 	m->xfrm = supported_xfrm(config);
 	atomic_init(&m->next_eid, 1);
+	for (int i = 0; i < 2; i++) {
+		uint64_t half;
+
+		memcpy(&half, config->owner_epoch + 8 * i, sizeof(half));
+		atomic_init(&m->owner_epoch[i], half);
+	}
 	isa_keys_init(m);
 	*out = m;
 	return 0;

@@ -180,12 +180,16 @@ struct epc_mm_ops processor_mm(struct processor *p)
 	return (struct epc_mm_ops){ .ctx = p, .place = mm_place };
 }
 
+/*
+ * XCR0 less AMX: signal frames, from which the client saves extended state, have
+ * room for tiles only in programs that asked the kernel for them.
+ */
 static uint64_t host_xcr0(void)
 {
 	uint32_t eax, edx;
 
 	__asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
-	return (uint64_t)edx << 32 | eax;
+	return ((uint64_t)edx << 32 | eax) & ~XFRM_AMX;
 }
 
 static void host_xsave_sizes(uint32_t sizes[64])

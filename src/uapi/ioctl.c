@@ -8,8 +8,6 @@
 
 #include "encl.h"
 
-#define CPUID_12_0_EAX_SGX2 (1u << 1)
-
 /*
  * Programs find out with a zeroed argument whether there is SGX2, so the
  * answer must not depend on the argument.  The manager has no SGX2 leaves: on

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* ENCLS, ENCLU and ENCLV before any leaf runs; names and profiles. */
+/* ENCLS, ENCLU and ENCLV before any leaf runs; names. */
 #include "fixture.h"
 
 #include "internal.h"
@@ -45,6 +45,31 @@ static void everything_is_undefined_without_sgx1(void **state)
 	f->os.cpl = 0;
 	assert_ud(isa_encls(&f->os, ISA_ENCLS_EREMOVE));
 	assert_ud(isa_enclu(&f->encl, ISA_ENCLU_EREPORT));
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+static void everything_faults_until_opted_in(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	const uint64_t off[] = {
+		0, FEATURE_CONTROL_LOCK, FEATURE_CONTROL_SGX_ENABLE,
+		FEATURE_CONTROL_LOCK | FEATURE_CONTROL_SGX_LC_ENABLE,
+	};
+
+	isa_fixture_start(f, NULL, 0);
+	f->os.rcx = isa_fixture_la(f, FIXTURE_FREE);
+	memset(isa_fixture_contents(f, FIXTURE_RW), 0, SGX_PAGE_SIZE);
+	f->encl.rbx = f->encl.rcx = FIXTURE_BASE + 0x2000;
+	for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++) {
+		f->os.feature_control = f->encl.feature_control = off[i];
+		assert_gp(isa_encls(&f->os, ISA_ENCLS_EREMOVE));
+		assert_gp(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY));
+	}
+	f->os.feature_control = FEATURE_CONTROL_LOCK | FEATURE_CONTROL_SGX_ENABLE;
+	f->encl.feature_control = f->os.feature_control;
+	assert_done(isa_encls(&f->os, ISA_ENCLS_EREMOVE));
+	assert_error(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY), SGX_INVALID_ATTRIBUTE);
 	isa_fixture_destroy(f);
 	(void)state;
 }
@@ -229,34 +254,13 @@ static void names_are_the_manuals(void **state)
 	(void)state;
 }
 
-static void profiles_are_found_by_name_and_number(void **state)
-{
-	size_t i;
-
-	for (i = 0; isa_profile_at(i); i++) {
-		const struct isa_profile *p = isa_profile_at(i);
-
-		assert_ptr_equal(isa_profile_find(p->name), p);
-		assert_non_null(p->summary);
-		/* Without these nothing runs. */
-		assert_int_equal(p->cpuid_12_0_eax & 1, 1);
-		assert_int_equal(p->xfrm & 3, 3);
-		assert_true(p->attributes & ATTR_MODE64BIT);
-		assert_false(p->attributes & ATTR_INIT);
-	}
-	assert_true(i >= 2);
-	assert_string_equal(isa_profile_at(0)->name, "default");
-	assert_non_null(isa_profile_find("sgx1-client"));
-	assert_null(isa_profile_find("i486"));
-	(void)state;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(encls_is_undefined_above_ring_0),
 		cmocka_unit_test(enclu_is_undefined_below_ring_3),
 		cmocka_unit_test(everything_is_undefined_without_sgx1),
+		cmocka_unit_test(everything_faults_until_opted_in),
 		cmocka_unit_test(unknown_leaves_fault),
 		cmocka_unit_test(known_leaves_are_reached),
 		cmocka_unit_test(an_intercepted_leaf_does_nothing),
@@ -267,7 +271,6 @@ int main(void)
 		cmocka_unit_test(entry_inside_an_enclave_faults),
 		cmocka_unit_test(enclv_is_undefined_unless_enumerated),
 		cmocka_unit_test(names_are_the_manuals),
-		cmocka_unit_test(profiles_are_found_by_name_and_number),
 	};
 
 	return cmocka_run_group_tests_name("dispatch", tests, isa_fixture_setup,

@@ -183,7 +183,7 @@ static void faults_on_every_illegal_secs(void **state)
 	struct isa_fixture *f = *state;
 	void (*const changes[])(struct sgx_secs *) = {
 		no_x87, no_sse,						/* 9 */
-		unknown_xfrm, pkru, half_avx512, avx512_without_avx,	/* 10 */
+		unknown_xfrm, half_avx512, avx512_without_avx,	/* 10 */
 		cet_attributes, cet_bitmap,				/* 11 */
 		cpinfo, unknown_misc,					/* 12 */
 		no_ssa,							/* 13 */
@@ -316,6 +316,7 @@ static void knows_less_on_an_older_part(void **state)
 	assert_gp(create_with(g, with_kss));				/* 18 */
 	assert_gp(create_with(g, with_exinfo));				/* 12 */
 	assert_gp(create_with(g, with_avx512));				/* 10 */
+	assert_gp(create_with(g, pkru));
 	assert_gp(create_with(g, largest));				/* 15 */
 	assert_done(create_with(g, special_keys));
 	isa_fixture_destroy(g);

@@ -133,9 +133,10 @@ struct epc_mm_ops {
 	 */
 	void (*kick)(void *ctx, void *encl, uint64_t secs);
 	/*
-	 * The page at @la is now at EPC @page in a new state, or, with
-	 * ISA_NO_FRAME, is not in EPC any more.  After ELDU, EAUG, EMODPR,
-	 * EMODT, EWB and EREMOVE succeeded; not while the enclave is released.
+	 * The page at @la is at EPC @page, in a new state: after ELDU, EAUG,
+	 * EMODPR and EMODT.  With ISA_NO_FRAME it does not exist any more: after
+	 * EREMOVE, though not while the enclave is released.  A page that was
+	 * written out still exists, as it was.
 	 */
 	void (*changed)(void *ctx, void *encl, uint64_t la, uint64_t page);
 	/* The SECS is now at EPC @page: after ECREATE, and after it was reloaded. */

@@ -8,23 +8,12 @@
 #include "internal.h"
 
 #define PAGEINFO_ALIGNMENT 32u
-#define SECINFO_ALIGNMENT 64u
 #define CHUNK_SIZE 256u
 
 #define MIN_ENCLAVE_SIZE (2 * SGX_PAGE_SIZE)
 
-static bool secinfo_is_clean(const struct sgx_secinfo *secinfo)
-{
-	const uint64_t known = SECINFO_RWX | SECINFO_PT_MASK;
-
-	return !(secinfo->flags & ~known) &&
-	       isa_is_zero(secinfo->reserved_8, sizeof(secinfo->reserved_8));
-}
-
-static enum sgx_page_type secinfo_pt(const struct sgx_secinfo *secinfo)
-{
-	return (secinfo->flags & SECINFO_PT_MASK) >> SECINFO_PT_SHIFT;
-}
+/* State bits would be measured, and no leaf can have set them yet. */
+#define SECINFO_OF_A_NEW_PAGE (SECINFO_RWX | SECINFO_PT_MASK)
 
 /* --- ECREATE ------------------------------------------------------------- */
 
@@ -142,7 +131,8 @@ struct isa_outcome isa_ecreate(struct isa_lp *lp)
 		return isa_gp();					/* 5 */
 	if (!isa_read(lp, pageinfo.secinfo_or_pcmd, &secinfo, sizeof(secinfo), &out))
 		return out;
-	if (!secinfo_is_clean(&secinfo) || secinfo_pt(&secinfo) != PT_SECS)
+	if (!isa_secinfo_is_clean(&secinfo, SECINFO_OF_A_NEW_PAGE) ||
+	    isa_secinfo_pt(&secinfo) != PT_SECS)
 		return isa_gp();					/* 6 */
 	if (!isa_epcm_try_exclusive(e))
 		return isa_gp();					/* 7 */
@@ -154,8 +144,8 @@ struct isa_outcome isa_ecreate(struct isa_lp *lp)
 
 /* --- EADD ---------------------------------------------------------------- */
 
-static bool tcs_is_legal(const struct isa_machine *m, const struct sgx_secs *secs,
-			 const struct sgx_tcs *tcs)
+bool isa_tcs_is_legal(const struct isa_machine *m, const struct sgx_secs *secs,
+		      const struct sgx_tcs *tcs)
 {
 	const uint64_t known =
 		TCS_DBGOPTIN | (isa_has_attribute(m, ATTR_AEXNOTIFY) ? TCS_AEXNOTIFY : 0);
@@ -183,7 +173,7 @@ struct eadd {
 
 static void eadd_commit(struct isa_machine *m, struct eadd *a, struct sgx_secs *secs, void *page)
 {
-	const enum sgx_page_type pt = secinfo_pt(&a->secinfo);
+	const enum sgx_page_type pt = isa_secinfo_pt(&a->secinfo);
 	const uint64_t linaddr = a->pageinfo.linaddr;
 
 	if (pt == PT_TCS) {
@@ -204,7 +194,7 @@ static void eadd_commit(struct isa_machine *m, struct eadd *a, struct sgx_secs *
 /* From check 11 on: the SECS is held shared. */
 static struct isa_outcome eadd_with_secs(struct isa_lp *lp, struct eadd *a)
 {
-	const enum sgx_page_type pt = secinfo_pt(&a->secinfo);
+	const enum sgx_page_type pt = isa_secinfo_pt(&a->secinfo);
 	const uint64_t linaddr = a->pageinfo.linaddr;
 	struct isa_outcome out = isa_ok();
 	struct sgx_secs *secs;
@@ -216,7 +206,7 @@ static struct isa_outcome eadd_with_secs(struct isa_lp *lp, struct eadd *a)
 	page = isa_epc_page(lp->m, a->e);
 	if (!isa_read(lp, a->pageinfo.srcpge, page, SGX_PAGE_SIZE, &out))
 		return out;
-	if (pt == PT_TCS && !tcs_is_legal(lp->m, secs, page))
+	if (pt == PT_TCS && !isa_tcs_is_legal(lp->m, secs, page))
 		return isa_gp();					/* 12-14 */
 	if (pt == PT_REG && (a->secinfo.flags & (SECINFO_R | SECINFO_W)) == SECINFO_W)
 		return isa_gp();					/* 15 */
@@ -275,7 +265,8 @@ struct isa_outcome isa_eadd(struct isa_lp *lp)
 	if (!isa_read(lp, a.pageinfo.secinfo_or_pcmd, &a.secinfo, sizeof(a.secinfo), &out))
 		return out;
 	/* 6; PT_SS_* need CET (7, 16), which no profile has. */
-	if (!secinfo_is_clean(&a.secinfo) || !pt_can_be_added(secinfo_pt(&a.secinfo)))
+	if (!isa_secinfo_is_clean(&a.secinfo, SECINFO_OF_A_NEW_PAGE) ||
+	    !pt_can_be_added(isa_secinfo_pt(&a.secinfo)))
 		return isa_gp();
 	if (!isa_epcm_try_exclusive(a.e))
 		return isa_gp();					/* 8 */

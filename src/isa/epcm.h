@@ -7,10 +7,13 @@
  * Locks never wait: a leaf that cannot have one at once takes its outcome "on
  * conflict".  Two layers, as the manual has them:
  *   base   one per page: exclusive, or shared by any number of holders;
- *   build  one per SECS: EADD, EEXTEND and EINIT against each other.
- * Fields change only under the exclusive base lock of their page.  Enclave
- * operands are looked at without a lock ("concurrent" in the tables), hence
- * the atomics.
+ *   build  one per SECS: EADD, EEXTEND and EINIT against each other;
+ *   sgx2   one per page: EMODPR, EMODT, EACCEPT, EACCEPTCOPY and EMODPE
+ *          against each other.
+ * A page comes and goes under the exclusive base lock.  Holders of the shared
+ * one change flags of a page that stays, by isa_epcm_update(): BLOCKED, or
+ * under the sgx2 lock the others.  Enclave operands are looked at without a
+ * lock ("concurrent" in the tables), hence the atomics.
  *
  * Source: SDM volume 3D, concurrency tables of the leaves.
  */
@@ -53,7 +56,7 @@ struct isa_epcm {
 	_Atomic uint32_t secs;		/* frame of the owning SECS */
 	_Atomic uint16_t base;		/* EPCM_EXCLUSIVE, or the shared holders */
 	_Atomic uint8_t build;		/* 1: held */
-	uint8_t reserved;
+	_Atomic uint8_t sgx2;		/* 1: held */
 };
 
 static_assert(sizeof(struct isa_epcm) == 24, "EPCM entries are small");
@@ -77,10 +80,31 @@ static inline void isa_epcm_set(struct isa_epcm *e, uint32_t secs, uint64_t word
 	atomic_store_explicit(&e->word, word, memory_order_release);
 }
 
-/* The page changes in @epoch: what was translated before must be gone first. */
+/*
+ * Clear and set flags of a page that is there and stays.  A total order with
+ * the enclave's epoch: who enters in an epoch that began after this sees it.
+ */
+static inline void isa_epcm_update(struct isa_epcm *e, uint64_t clear, uint64_t set)
+{
+	uint64_t word = atomic_load_explicit(&e->word, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak(&e->word, &word, (word & ~clear) | set))
+		;
+}
+
+/*
+ * The page has changed, and the enclave is in @epoch since: what was translated
+ * until then must be gone first.  Of two who stamp at a time the later counts.
+ */
 static inline void isa_epcm_stamp(struct isa_epcm *e, uint64_t epoch)
 {
-	atomic_store_explicit(&e->stamp, epoch, memory_order_relaxed);
+	uint64_t stamp = atomic_load_explicit(&e->stamp, memory_order_relaxed);
+
+	while ((stamp == EPCM_TRACKED || stamp < epoch) &&
+	       !atomic_compare_exchange_weak_explicit(&e->stamp, &stamp, epoch,
+						      memory_order_relaxed,
+						      memory_order_relaxed))
+		;
 }
 
 static inline bool isa_epcm_is_valid(const struct isa_epcm *e)
@@ -91,6 +115,12 @@ static inline bool isa_epcm_is_valid(const struct isa_epcm *e)
 static inline enum sgx_page_type isa_epcm_pt(const struct isa_epcm *e)
 {
 	return (isa_epcm_word(e) & EPCM_PT_MASK) >> EPCM_PT_SHIFT;
+}
+
+static inline bool isa_pt_is_child(enum sgx_page_type pt)
+{
+	return pt == PT_REG || pt == PT_TCS || pt == PT_TRIM || pt == PT_SS_FIRST ||
+	       pt == PT_SS_REST;
 }
 
 static inline bool isa_epcm_is_secs(const struct isa_epcm *e)
@@ -142,6 +172,16 @@ static inline bool isa_epcm_try_build(struct isa_epcm *secs)
 static inline void isa_epcm_release_build(struct isa_epcm *secs)
 {
 	atomic_store_explicit(&secs->build, 0, memory_order_release);
+}
+
+static inline bool isa_epcm_try_sgx2(struct isa_epcm *e)
+{
+	return !atomic_exchange_explicit(&e->sgx2, 1, memory_order_acquire);
+}
+
+static inline void isa_epcm_release_sgx2(struct isa_epcm *e)
+{
+	atomic_store_explicit(&e->sgx2, 0, memory_order_release);
 }
 
 #endif /* SWSGX_ISA_EPCM_H */

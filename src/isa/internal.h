@@ -134,6 +134,37 @@ struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, bool write,
 void *isa_encl_operand(struct isa_lp *lp, uint64_t la, uint64_t perm,
 		       struct isa_outcome *out);
 
+/* Its steps, for leaves that test several operands side by side. */
+
+/** isa_in_elrange() - does @la lie in the active enclave's ELRANGE? */
+bool isa_in_elrange(const struct isa_lp *lp, uint64_t la);
+
+/** isa_encl_may_access() - does @e let the active enclave use @la with @perm? */
+bool isa_encl_may_access(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la,
+			 uint64_t perm);
+
+/** isa_encl_read() - copy @n bytes of an operand that was found accessible. */
+void isa_encl_read(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la, void *dst,
+		   size_t n);
+
+#define SECINFO_ALIGNMENT 64u
+
+static inline enum sgx_page_type isa_secinfo_pt(const struct sgx_secinfo *secinfo)
+{
+	return (secinfo->flags & SECINFO_PT_MASK) >> SECINFO_PT_SHIFT;
+}
+
+/** isa_secinfo_is_clean() - is nothing set in @secinfo beyond @known of FLAGS? */
+static inline bool isa_secinfo_is_clean(const struct sgx_secinfo *secinfo, uint64_t known)
+{
+	return !(secinfo->flags & ~known) &&
+	       isa_is_zero(secinfo->reserved_8, sizeof(secinfo->reserved_8));
+}
+
+/* All of FLAGS that is not reserved. */
+#define SECINFO_KNOWN (SECINFO_RWX | SECINFO_PENDING | SECINFO_MODIFIED | SECINFO_PR | \
+		       SECINFO_PT_MASK)
+
 static inline uint64_t isa_epcm_frame(const struct isa_machine *m, const struct isa_epcm *e)
 {
 	return (uint64_t)(e - m->epcm);
@@ -184,8 +215,23 @@ void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs);
 /** isa_secs_epoch() - the epoch the enclave at SECS @secs is in; the stamp of a page changed now. */
 static inline uint64_t isa_secs_epoch(struct sgx_secs *secs)
 {
-	return atomic_load_explicit(&isa_secs_state(secs)->epoch, memory_order_acquire);
+	return atomic_load(&isa_secs_state(secs)->epoch);
 }
+
+/** isa_owner() - the SECS of child page @e, which is held. */
+static inline struct sgx_secs *isa_owner(const struct isa_machine *m, const struct isa_epcm *e)
+{
+	return isa_epc_page(m, &m->epcm[isa_epcm_secs(e)]);
+}
+
+static inline bool isa_secs_is_initialized(struct sgx_secs *secs)
+{
+	return atomic_load_explicit(&isa_secs_state(secs)->initialized, memory_order_acquire);
+}
+
+/** isa_tcs_is_legal() - what EADD and EACCEPT want of a TCS: reserved fields, 32-bit limits. */
+bool isa_tcs_is_legal(const struct isa_machine *m, const struct sgx_secs *secs,
+		      const struct sgx_tcs *tcs);
 
 /**
  * isa_secs_track() - begin the next epoch of the enclave at @frame.
@@ -245,5 +291,13 @@ struct isa_outcome isa_einit(struct isa_lp *lp);
 struct isa_outcome isa_eremove(struct isa_lp *lp);
 struct isa_outcome isa_ereport(struct isa_lp *lp);
 struct isa_outcome isa_egetkey(struct isa_lp *lp);
+struct isa_outcome isa_edbgrd(struct isa_lp *lp);
+struct isa_outcome isa_edbgwr(struct isa_lp *lp);
+struct isa_outcome isa_eaug(struct isa_lp *lp);
+struct isa_outcome isa_emodpr(struct isa_lp *lp);
+struct isa_outcome isa_emodt(struct isa_lp *lp);
+struct isa_outcome isa_eaccept(struct isa_lp *lp);
+struct isa_outcome isa_eacceptcopy(struct isa_lp *lp);
+struct isa_outcome isa_emodpe(struct isa_lp *lp);
 
 #endif /* SWSGX_ISA_INTERNAL_H */

@@ -19,21 +19,23 @@ static struct isa_outcome remove_secs(struct isa_machine *m, struct isa_epcm *e)
 	return isa_ok();
 }
 
-static struct isa_outcome remove_child(struct isa_machine *m, struct isa_epcm *e)
+/* The SECS may go as soon as its count says so: last access. */
+static struct isa_outcome drop_child(struct isa_machine *m, struct isa_epcm *e)
 {
-	const uint32_t owner = isa_epcm_secs(e);
-	struct sgx_secs *secs;
+	struct sgx_secs *secs = isa_owner(m, e);
 
-	if (isa_secs_is_active(m, owner))
-		return isa_zf(SGX_ENCLAVE_ACT);				/* 9 */
-
-	/* 10; the SECS may go as soon as its count says so: last access. */
 	isa_epcm_set(e, EPCM_NO_SECS, 0);
-	secs = isa_epc_page(m, &m->epcm[owner]);
 	if (!atomic_fetch_sub_explicit(&isa_secs_state(secs)->nr_children, 1,
 				       memory_order_release))
 		isa_bug();
 	return isa_ok();
+}
+
+static struct isa_outcome remove_child(struct isa_machine *m, struct isa_epcm *e)
+{
+	if (isa_secs_is_active(m, isa_epcm_secs(e)))
+		return isa_zf(SGX_ENCLAVE_ACT);				/* 9 */
+	return drop_child(m, e);					/* 10 */
 }
 
 /* From check 4 on: the page is held exclusively. */
@@ -47,14 +49,19 @@ static struct isa_outcome eremove_entry(struct isa_machine *m, struct isa_epcm *
 	switch ((enum sgx_page_type)((word & EPCM_PT_MASK) >> EPCM_PT_SHIFT)) {
 	case PT_SECS:
 		return remove_secs(m, e);				/* 6-8 */
+	case PT_VA:
+		isa_epcm_set(e, EPCM_NO_SECS, 0);			/* 5 */
+		return isa_ok();
+	case PT_TRIM:
+		/* The enclave has agreed that nobody uses it. */
+		if (!(word & EPCM_MODIFIED))
+			return drop_child(m, e);			/* 5 */
+		return remove_child(m, e);				/* 9, 10 */
 	case PT_REG:
 	case PT_TCS:
-		return remove_child(m, e);				/* 9, 10 */
-	case PT_VA:
-	case PT_TRIM:
 	case PT_SS_FIRST:
 	case PT_SS_REST:
-		break;		/* 5; no leaf of this processor makes them */
+		return remove_child(m, e);				/* 9, 10 */
 	}
 	isa_bug();
 }

@@ -29,8 +29,15 @@ struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, bool write,
 	return &m->epcm[frame];
 }
 
-static bool operand_is_accessible(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la,
-				  uint64_t perm)
+bool isa_in_elrange(const struct isa_lp *lp, uint64_t la)
+{
+	const struct sgx_secs *secs = isa_epc_page(lp->m, &lp->m->epcm[lp->secs_frame]);
+
+	return la - secs->baseaddr < secs->size;
+}
+
+bool isa_encl_may_access(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la,
+			 uint64_t perm)
 {
 	uint64_t word = isa_epcm_word(e);
 
@@ -45,20 +52,27 @@ static bool operand_is_accessible(const struct isa_lp *lp, const struct isa_epcm
 	       (word & EPCM_RWX(perm));					/* e */
 }
 
+void isa_encl_read(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la, void *dst,
+		   size_t n)
+{
+	const uint8_t *page = isa_epc_page(lp->m, e);
+
+	memcpy(dst, page + (la & ~SGX_PAGE_MASK), n);
+}
+
 void *isa_encl_operand(struct isa_lp *lp, uint64_t la, uint64_t perm, struct isa_outcome *out)
 {
-	const struct sgx_secs *secs = isa_epc_page(lp->m, &lp->m->epcm[lp->secs_frame]);
 	const bool write = perm == SECINFO_W;
 	struct isa_epcm *e;
 
-	if (la - secs->baseaddr >= secs->size) {
+	if (!isa_in_elrange(lp, la)) {
 		*out = isa_gp();					/* a */
 		return NULL;
 	}
 	e = isa_epc_resolve(lp, la, write, out);
 	if (!e)
 		return NULL;						/* b */
-	if (!operand_is_accessible(lp, e, la, perm)) {
+	if (!isa_encl_may_access(lp, e, la, perm)) {
 		*out = isa_epf(lp, la, write);
 		return NULL;
 	}

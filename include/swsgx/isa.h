@@ -268,7 +268,8 @@ void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4]);
 
 /**
  * isa_encls() - execute ENCLS leaf @eax with lp->rbx, rcx, rdx.
- * The one place every ENCLS leaf goes through.
+ * The one place every ENCLS leaf goes through.  EDBGRD leaves what it read in
+ * lp->rbx.
  * Context: any thread; leaves on different pages run in parallel, the loser of
  * a conflict gets what the manual's concurrency table says.
  * Source: SDM, ENCLS.
@@ -276,7 +277,7 @@ void isa_wrmsr_lepubkeyhash(struct isa_lp *lp, const uint64_t hash[4]);
 struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax);
 
 /**
- * isa_enclu() - execute an in-enclave ENCLU leaf (EREPORT, EGETKEY) with
+ * isa_enclu() - execute an in-enclave ENCLU leaf (EREPORT, EGETKEY, EACCEPT, ...) with
  * lp->rbx, rcx, rdx, in the enclave lp->secs_frame.  EENTER, ERESUME and EEXIT
  * change the whole register file: see isa_eenter() below.
  */

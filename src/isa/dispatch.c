@@ -12,6 +12,7 @@
 
 /* The gate column of leaves.def: bits of CPUID.12H.0:EAX. */
 #define GATE_SGX1 CPUID_12_0_EAX_SGX1
+#define GATE_SGX2 CPUID_12_0_EAX_SGX2
 
 typedef struct isa_outcome leaf_handler(struct isa_lp *lp);
 

@@ -12,7 +12,7 @@
  * A part announces only what the processor here executes: the gates of the
  * leaves in leaves.def.
  */
-#define EXECUTED CPUID_12_0_EAX_SGX1
+#define EXECUTED (CPUID_12_0_EAX_SGX1 | CPUID_12_0_EAX_SGX2)
 
 #define SGX1 CPUID_12_0_EAX_SGX1
 #define SGX2 CPUID_12_0_EAX_SGX2

@@ -346,6 +346,116 @@ void isa_fixture_start(struct isa_fixture *f, const struct sgx_secs *secs, unsig
 	f->encl.secs_frame = FIXTURE_SECS;
 }
 
+/* --- pages of a running enclave ------------------------------------------ */
+
+struct isa_outcome isa_fixture_eaug(struct isa_fixture *f, uint64_t frame, uint64_t linaddr)
+{
+	f->pageinfo = (struct sgx_pageinfo){
+		.linaddr = linaddr,
+		.secs = pa_of(FIXTURE_SECS),
+	};
+	f->la[frame] = linaddr;
+	f->os.rbx = address(&f->pageinfo);
+	f->os.rcx = pa_of(frame);
+	return isa_encls(&f->os, ISA_ENCLS_EAUG);
+}
+
+static struct isa_outcome modify(struct isa_fixture *f, uint32_t leaf, uint64_t frame,
+				 uint64_t flags)
+{
+	f->secinfo = (struct sgx_secinfo){ .flags = flags };
+	f->os.rbx = address(&f->secinfo);
+	f->os.rcx = pa_of(frame);
+	return isa_encls(&f->os, leaf);
+}
+
+struct isa_outcome isa_fixture_emodpr(struct isa_fixture *f, uint64_t frame, uint64_t flags)
+{
+	return modify(f, ISA_ENCLS_EMODPR, frame, flags);
+}
+
+struct isa_outcome isa_fixture_emodt(struct isa_fixture *f, uint64_t frame, uint64_t flags)
+{
+	return modify(f, ISA_ENCLS_EMODT, frame, flags);
+}
+
+struct sgx_secinfo *isa_fixture_secinfo(struct isa_fixture *f, uint64_t flags)
+{
+	uint8_t *page = isa_fixture_contents(f, FIXTURE_RW);
+	struct sgx_secinfo *secinfo = (void *)(page + FIXTURE_SECINFO_LA % SGX_PAGE_SIZE);
+
+	*secinfo = (struct sgx_secinfo){ .flags = flags };
+	return secinfo;
+}
+
+struct isa_outcome isa_fixture_eaccept(struct isa_fixture *f, uint64_t la, uint64_t flags)
+{
+	isa_fixture_secinfo(f, flags);
+	f->encl.rbx = FIXTURE_SECINFO_LA;
+	f->encl.rcx = la;
+	return isa_enclu(&f->encl, ISA_ENCLU_EACCEPT);
+}
+
+struct isa_outcome isa_fixture_emodpe(struct isa_fixture *f, uint64_t la, uint64_t flags)
+{
+	isa_fixture_secinfo(f, flags);
+	f->encl.rbx = FIXTURE_SECINFO_LA;
+	f->encl.rcx = la;
+	return isa_enclu(&f->encl, ISA_ENCLU_EMODPE);
+}
+
+struct isa_outcome isa_fixture_eacceptcopy(struct isa_fixture *f, uint64_t la, uint64_t src,
+					   uint64_t flags)
+{
+	isa_fixture_secinfo(f, flags);
+	f->encl.rbx = FIXTURE_SECINFO_LA;
+	f->encl.rcx = la;
+	f->encl.rdx = src;
+	return isa_enclu(&f->encl, ISA_ENCLU_EACCEPTCOPY);
+}
+
+/* The page tables, then the EPCM, as entry wants to see them. */
+static bool view_page(void *ctx, uint64_t la, bool write, struct isa_epcm_info *info, void **page,
+		      struct isa_outcome *fault)
+{
+	struct isa_fixture *f = ctx;
+	uint64_t pa, frame;
+
+	*info = (struct isa_epcm_info){ 0 };
+	if (!translate(f, la, write, &pa, fault))
+		return false;
+	frame = pa == ISA_NO_FRAME ? ISA_NO_FRAME : isa_machine_frame(f->m, pa);
+	if (frame == ISA_NO_FRAME)
+		return true;
+	*info = isa_epcm_peek(f->m, frame);
+	*page = isa_fixture_contents(f, frame);
+	return true;
+}
+
+struct isa_encl_view isa_fixture_view(struct isa_fixture *f)
+{
+	return (struct isa_encl_view){
+		.blk = isa_secs_block(f->m, FIXTURE_SECS),
+		.page = view_page,
+		.ctx = f,
+		.xcr0 = 0x2ff,
+	};
+}
+
+void isa_fixture_assert_epcm(const struct isa_fixture *f, uint64_t frame, uint64_t flags,
+			     bool blocked)
+{
+	const struct isa_epcm_info info = isa_epcm_peek(f->m, frame);
+
+	assert_true(info.valid);
+	assert_int_equal(info.pt, (flags & SECINFO_PT_MASK) >> SECINFO_PT_SHIFT);
+	assert_int_equal(info.rwx, flags & SECINFO_RWX);
+	assert_int_equal(info.pending, !!(flags & SECINFO_PENDING));
+	assert_int_equal(info.modified, !!(flags & SECINFO_MODIFIED));
+	assert_int_equal(info.pr, !!(flags & SECINFO_PR));
+	assert_int_equal(info.blocked, blocked);
+}
+
 /* --- assertions ---------------------------------------------------------- */
 
 void isa_fixture_assert(struct isa_outcome o, enum isa_outcome_kind kind, uint32_t number,

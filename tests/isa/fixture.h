@@ -109,6 +109,30 @@ void isa_fixture_sigstruct(struct isa_fixture *f, const struct sgx_secs *secs,
 /** isa_fixture_start() - build, sign, EINIT; @f->encl is inside the enclave then. */
 void isa_fixture_start(struct isa_fixture *f, const struct sgx_secs *secs, unsigned int signer);
 
+/* --- pages of a running enclave, the one isa_fixture_start() leaves -------- */
+
+/* Where SECINFO operands of its leaves are, in FIXTURE_RW. */
+#define FIXTURE_SECINFO_LA (FIXTURE_BASE + 0x2f00)
+
+/** isa_fixture_eaug() - and let @linaddr translate to @frame. */
+struct isa_outcome isa_fixture_eaug(struct isa_fixture *f, uint64_t frame, uint64_t linaddr);
+struct isa_outcome isa_fixture_emodpr(struct isa_fixture *f, uint64_t frame, uint64_t flags);
+struct isa_outcome isa_fixture_emodt(struct isa_fixture *f, uint64_t frame, uint64_t flags);
+
+/** isa_fixture_secinfo() - write the operand at FIXTURE_SECINFO_LA. */
+struct sgx_secinfo *isa_fixture_secinfo(struct isa_fixture *f, uint64_t flags);
+struct isa_outcome isa_fixture_eaccept(struct isa_fixture *f, uint64_t la, uint64_t flags);
+struct isa_outcome isa_fixture_emodpe(struct isa_fixture *f, uint64_t la, uint64_t flags);
+struct isa_outcome isa_fixture_eacceptcopy(struct isa_fixture *f, uint64_t la, uint64_t src,
+					   uint64_t flags);
+
+/** isa_fixture_view() - for entry: the enclave's pages as @f->la translates them. */
+struct isa_encl_view isa_fixture_view(struct isa_fixture *f);
+
+/** isa_fixture_assert_epcm() - @frame is a valid page of these SECINFO.FLAGS, BLOCKED or not. */
+void isa_fixture_assert_epcm(const struct isa_fixture *f, uint64_t frame, uint64_t flags,
+			     bool blocked);
+
 /* cmocka group setup and teardown of a default machine; *state is the fixture. */
 int isa_fixture_setup(void **state);
 int isa_fixture_teardown(void **state);

@@ -119,12 +119,20 @@ struct epc_mm_ops {
 	 */
 	int (*place)(void *ctx, void *encl, uint64_t page, uint64_t la);
 	/*
+	 * Can pages of this enclave be evicted: will zap() reach all its address
+	 * spaces?  Asked before each batch.  Absent: always.
+	 */
+	bool (*may_evict)(void *ctx, void *encl);
+	/*
 	 * No access to @la may succeed from here on: drop its translation in
 	 * every address space.  Before EBLOCK, EREMOVE and a change of type.
-	 * Return 0; -EBUSY when that cannot be had now: the page is to be left
-	 * alone.
 	 */
-	int (*zap)(void *ctx, void *encl, uint64_t la);
+	void (*zap)(void *ctx, void *encl, uint64_t la);
+	/*
+	 * Accesses to @la may succeed again, after zap(): the page is resident
+	 * and usable.  For the thread that faulted on it, before it returns.
+	 */
+	void (*map)(void *ctx, void *encl, uint64_t la);
 	/* Was @la accessed since last asked, in any address space?  Clears that. */
 	bool (*young)(void *ctx, void *encl, uint64_t la);
 	/*

@@ -97,7 +97,8 @@ static _Noreturn void serve(const struct server_config *config, const struct inh
 	if (write(inherited->ready, &ready, sizeof(ready)) != sizeof(ready) || ready.error)
 		_exit(1);
 	close(inherited->ready);
-	ret = server_run(server, inherited->program, inherited->lifeline);
+	ret = server_run(server, &(struct server_needs){
+		.program = inherited->program, .lifeline = inherited->lifeline, .stop = -1 });
 	if (ret)
 		complain("the server stopped: %s", strerror(-ret));
 	server_destroy(server);

@@ -30,12 +30,32 @@ bool client_is_active(void)
 
 static socklen_t device_address(struct sockaddr_un *addr, const char *device)
 {
-	size_t n = strlen(server_name), m = strlen(device);
+	const char *const parts[] = { PROTO_PREFIX, server_name, device };
+	char *at = addr->sun_path + 1;
 
 	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	memcpy(addr->sun_path + 1, server_name, n);
-	memcpy(addr->sun_path + 1 + n, device, m);
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + n + m);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		memcpy(at, parts[i], strlen(parts[i]));
+		at += strlen(parts[i]);
+	}
+	return (socklen_t)(at - (char *)addr);
+}
+
+/*
+ * An abstract name belongs to whoever took it first.  Enclaves are not handed to
+ * another user who did; root goes where it is told to.
+ */
+static bool is_trusted(int fd)
+{
+	const long euid = sys_call(SYS_geteuid, 0, 0, 0, 0);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (!euid)
+		return true;
+	return sys_call6(SYS_getsockopt, fd, SOL_SOCKET, SO_PEERCRED, (long)&peer, (long)&len,
+			 0) == 0 &&
+	       (!peer.uid || peer.uid == (uid_t)euid);
 }
 
 int client_connect(const char *device, bool cloexec)
@@ -53,6 +73,10 @@ int client_connect(const char *device, bool cloexec)
 		sys_close((int)fd);
 		/* The machine is gone: as after the driver was unloaded. */
 		return ret == -ECONNREFUSED ? -ENODEV : (int)ret;
+	}
+	if (!is_trusted((int)fd)) {
+		sys_close((int)fd);
+		return -ENODEV;
 	}
 	/* Calls have sockets of their own: a read must not wait for one here. */
 	sys_call(SYS_shutdown, fd, SHUT_RD, 0, 0);

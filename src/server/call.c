@@ -262,7 +262,10 @@ static int64_t serve_ioctl(struct call *call, const struct proto_request *req)
 		.is_provision_fd = is_provision_fd,
 	};
 
-	return uapi_encl_ioctl(call->dev->encl, &task, cmd, req->b);
+	const long ret = uapi_encl_ioctl(call->dev->encl, &task, cmd, req->b);
+
+	control_count_ioctl(call->dev->server, cmd, ret < 0);
+	return ret;
 }
 
 static int64_t serve_may_map(struct call *call, const struct proto_request *req)

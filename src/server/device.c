@@ -44,6 +44,8 @@ static void created(void *ctx, const struct sgx_secs *secs, uint64_t secs_pa)
 	dev->secs_pa = secs_pa;
 	isa_secs_share(m, isa_machine_frame(m, secs_pa), &dev->mem.shared->blk);
 	pthread_mutex_unlock(&dev->lock);
+	atomic_fetch_add(&dev->server->counts.nr_enclaves, 1);
+	atomic_fetch_add(&dev->server->counts.nr_enclaves_open, 1);
 }
 
 static void page_added(void *ctx, uint64_t offset, const struct sgx_encl_page_info *page)
@@ -123,8 +125,10 @@ void device_put(struct device *dev)
 	 * Every process that could be inside has closed or died: whatever the
 	 * program left in the shared counters, nobody is inside.
 	 */
-	if (dev->secs_pa != ISA_NO_FRAME)
+	if (dev->secs_pa != ISA_NO_FRAME) {
 		isa_secs_unshare(m, isa_machine_frame(m, dev->secs_pa));
+		atomic_fetch_sub(&s->counts.nr_enclaves_open, 1);
+	}
 	uapi_encl_release(dev->encl);
 	encl_memory_destroy(&dev->mem);
 	close(dev->sock);

@@ -12,6 +12,7 @@
 #include <swsgx/isa.h>
 #include <swsgx/uapi.h>
 
+#include "control.h"
 #include "proto.h"
 #include "server.h"
 
@@ -101,6 +102,35 @@ int workers_submit(struct workers *w, struct device *dev, const struct proto_req
 /** workers_destroy() - waits for running calls; NULL is fine. */
 void workers_destroy(struct workers *w);
 
+/* --- control.c: who looks at the machine ------------------------------------- */
+
+#define CONTROL_MAX_CONNECTIONS 16u
+#define NR_IOCTL_COUNTS 9u
+
+struct counts {
+	_Atomic uint64_t nr_enclaves, nr_enclaves_open;
+	struct {
+		_Atomic uint64_t nr_calls, nr_failed;
+	} ioctls[NR_IOCTL_COUNTS];	/* as listed in control.c, then all others */
+};
+
+/* Used by the event loop only. */
+struct control {
+	int listener;
+	int epoll;		/* of the listener and the connections */
+	unsigned int nr_connections;
+	int socks[CONTROL_MAX_CONNECTIONS];
+};
+
+/** control_open() - take over @listener.  0 or -errno; control_close() in either case. */
+int control_open(struct control *c, int listener);
+void control_close(struct control *c);
+
+/** control_handle() - s->control.epoll is readable: do one thing, without waiting. */
+void control_handle(struct server *s);
+
+void control_count_ioctl(struct server *s, unsigned int cmd, bool failed);
+
 /* --- server.c --------------------------------------------------------------- */
 
 struct server {
@@ -110,10 +140,23 @@ struct server {
 	struct workers *workers;
 	char name[PROTO_NAME_MAX];
 	int enclave_listener, provision_listener;
+	struct control control;
+	struct counts counts;
+	struct inject_plan *inject;
+	uint64_t started_ns;	/* wall clock */
 	int epoll;
 	int spare;		/* given up to refuse a connection */
 	atomic_uint_fast64_t next_id;
 };
+
+/**
+ * server_accept() - accept a connection on @listener; the descriptor, or -1.
+ * Context: the event loop.
+ */
+int server_accept(struct server *s, int listener);
+
+/** server_peer_is_ours() - is the peer of @sock the server's user, or root? */
+bool server_peer_is_ours(int sock);
 
 /** server_call_ended() - the connection of @dev may have one call more. */
 void server_call_ended(struct device *dev);

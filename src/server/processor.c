@@ -207,15 +207,17 @@ static int random_bytes(void *buf, size_t n)
 	return getrandom(buf, n, 0) == (ssize_t)n ? 0 : -EIO;
 }
 
-static int power_on(struct processor *p, const struct isa_profile *profile)
+static int power_on(struct processor *p, const struct server_config *server_config)
 {
 	struct isa_config config = {
-		.profile = profile,
+		.profile = server_config->profile,
 		.sections = &p->section,
 		.nr_sections = 1,
 		.xcr0 = host_xcr0(),
 		.epc_page = epc_page,
 		.ctx = p,
+		.intercept = server_config->inject ? inject_intercept : NULL,
+		.intercept_ctx = server_config->inject,
 	};
 
 	host_xsave_sizes(config.xsave_size);
@@ -240,7 +242,7 @@ int processor_create(struct processor *p, const struct server_config *config)
 		return -ENOMEM;
 	}
 	p->placed = calloc(p->section.nr_pages, sizeof(*p->placed));
-	ret = p->placed ? power_on(p, config->profile) : -ENOMEM;
+	ret = p->placed ? power_on(p, config) : -ENOMEM;
 	if (ret)
 		processor_destroy(p);
 	return ret;

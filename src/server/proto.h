@@ -30,7 +30,8 @@
 #define PROTO_ENV "SWSGX_SERVER"	/* environment: the server's name */
 #define PROTO_NAME_MAX 48u
 
-/* The devices; each is an abstract socket "<name>/<suffix>". */
+/* The devices; each is an abstract socket "swsgx/<name>/<suffix>". */
+#define PROTO_PREFIX "swsgx/"
 #define PROTO_ENCLAVE "/sgx_enclave"
 #define PROTO_PROVISION "/sgx_provision"
 

@@ -93,7 +93,8 @@ static int listen_on(const struct server *s, const char *suffix)
 	if (fd < 0)
 		return -errno;
 	/* Abstract: nothing in a file system, so nothing to clean up. */
-	n = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "%s%s", s->name, suffix);
+	n = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, PROTO_PREFIX "%s%s", s->name,
+		     suffix);
 	if (bind(fd, (struct sockaddr *)&addr,
 		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0 &&
 	    listen(fd, 128) == 0)
@@ -109,19 +110,44 @@ static bool fits_into_memory(uint64_t size)
 	return size / (uint64_t)sysconf(_SC_PAGESIZE) <= (uint64_t)sysconf(_SC_PHYS_PAGES);
 }
 
-static int open_devices(struct server *s)
+static bool name_is_valid(const char *name)
+{
+	const size_t len = strlen(name);
+
+	return len && len < PROTO_NAME_MAX &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+/* Without a wish a name that nobody else has, or can guess and take first. */
+static int choose_name(struct server *s, const char *wish)
 {
 	uint64_t id[2];
 
+	if (wish) {
+		if (!name_is_valid(wish))
+			return -EINVAL;
+		strcpy(s->name, wish);
+		return 0;
+	}
 	if (getrandom(id, sizeof(id), 0) != sizeof(id))
 		return -EIO;
-	snprintf(s->name, sizeof(s->name), "swsgx-%016llx%016llx", (unsigned long long)id[0],
+	snprintf(s->name, sizeof(s->name), "%016llx%016llx", (unsigned long long)id[0],
 		 (unsigned long long)id[1]);
+	return 0;
+}
+
+static int open_devices(struct server *s)
+{
+	int control;
+
 	s->enclave_listener = listen_on(s, PROTO_ENCLAVE);
 	if (s->enclave_listener < 0)
 		return s->enclave_listener;
 	s->provision_listener = listen_on(s, PROTO_PROVISION);
-	return s->provision_listener < 0 ? s->provision_listener : 0;
+	if (s->provision_listener < 0)
+		return s->provision_listener;
+	control = listen_on(s, PROTO_CONTROL);
+	return control < 0 ? control : control_open(&s->control, control);
 }
 
 int server_create(const struct server_config *config, struct server **out)
@@ -132,9 +158,14 @@ int server_create(const struct server_config *config, struct server **out)
 	if (!s)
 		return -ENOMEM;
 	s->enclave_listener = s->provision_listener = s->epoll = -1;
+	s->control.listener = s->control.epoll = -1;
 	s->platform.profile = config->profile;
 	s->platform.sha256 = isa_sha256;
-	ret = processor_create(&s->processor, config);
+	s->inject = config->inject;
+	s->started_ns = port_time_ns(NULL);
+	ret = choose_name(s, config->name);
+	if (!ret)
+		ret = processor_create(&s->processor, config);
 	if (!ret)
 		ret = create_pool(s);
 	if (!ret)
@@ -143,6 +174,8 @@ int server_create(const struct server_config *config, struct server **out)
 		server_destroy(s);
 		return ret;
 	}
+	if (s->inject)
+		inject_start(s->inject);
 	*out = s;
 	return 0;
 }
@@ -165,6 +198,7 @@ void server_destroy(struct server *s)
 		close(s->enclave_listener);
 	if (s->provision_listener >= 0)
 		close(s->provision_listener);
+	control_close(&s->control);
 	sgx_epc_pool_destroy(s->pool);
 	processor_destroy(&s->processor);
 	free(s);
@@ -173,12 +207,14 @@ void server_destroy(struct server *s)
 /* --- the loop ------------------------------------------------------------------ */
 
 /* What an event is about: one of these tags, or a device. */
-static const char tag_enclave, tag_provision, tag_program, tag_lifeline;
+static const char tag_enclave, tag_provision, tag_control, tag_program, tag_lifeline,
+	tag_stop;
 
 struct loop {
 	struct server *s;
 	unsigned int nr_open;	/* connections of either kind */
 	bool program_gone, lifeline_gone;
+	bool until_stopped, stopped;
 };
 
 static int open_spare(void)
@@ -194,7 +230,7 @@ static int watch(struct server *s, int fd, const void *what)
 }
 
 /* An abstract socket has no permissions: only our own user may connect. */
-static bool peer_is_ours(int sock)
+bool server_peer_is_ours(int sock)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
@@ -207,7 +243,7 @@ static bool peer_is_ours(int sock)
  * Out of descriptors, a connection would stay where it is, and the loop would
  * spin on it.  So it is taken with a descriptor kept for that, and refused.
  */
-static int accept_on(struct server *s, int listener)
+int server_accept(struct server *s, int listener)
 {
 	int sock = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
@@ -226,12 +262,12 @@ static int accept_on(struct server *s, int listener)
 static void accept_enclave(struct loop *loop)
 {
 	struct server *s = loop->s;
-	int sock = accept_on(s, s->enclave_listener);
+	int sock = server_accept(s, s->enclave_listener);
 	struct device *dev;
 
 	if (sock < 0)
 		return;
-	if (!peer_is_ours(sock) || device_open(s, sock, &dev)) {
+	if (!server_peer_is_ours(sock) || device_open(s, sock, &dev)) {
 		close(sock);
 		return;
 	}
@@ -248,7 +284,7 @@ static void accept_enclave(struct loop *loop)
  */
 static void accept_provision(struct loop *loop)
 {
-	int sock = accept_on(loop->s, loop->s->provision_listener);
+	int sock = server_accept(loop->s, loop->s->provision_listener);
 
 	if (sock >= 0)
 		close(sock);
@@ -370,6 +406,10 @@ static void handle(struct loop *loop, void *what, uint32_t events)
 		accept_enclave(loop);
 	} else if (what == &tag_provision) {
 		accept_provision(loop);
+	} else if (what == &tag_control) {
+		control_handle(s);
+	} else if (what == &tag_stop) {
+		loop->stopped = true;
 	} else if (what == &tag_program) {
 		loop->program_gone = true;
 	} else if (what == &tag_lifeline) {
@@ -379,28 +419,35 @@ static void handle(struct loop *loop, void *what, uint32_t events)
 	}
 }
 
-static int watch_all(struct loop *loop, int program, int lifeline)
+static int watch_all(struct loop *loop, const struct server_needs *needs)
 {
 	struct server *s = loop->s;
 	int ret = watch(s, s->enclave_listener, &tag_enclave);
 
 	if (!ret)
 		ret = watch(s, s->provision_listener, &tag_provision);
-	if (!ret && program >= 0)
-		ret = watch(s, program, &tag_program);
-	if (!ret && lifeline >= 0)
-		ret = watch(s, lifeline, &tag_lifeline);
-	loop->program_gone = program < 0;
-	loop->lifeline_gone = lifeline < 0;
+	if (!ret)
+		ret = watch(s, s->control.epoll, &tag_control);
+	if (!ret && needs->program >= 0)
+		ret = watch(s, needs->program, &tag_program);
+	if (!ret && needs->lifeline >= 0)
+		ret = watch(s, needs->lifeline, &tag_lifeline);
+	if (!ret && needs->stop >= 0)
+		ret = watch(s, needs->stop, &tag_stop);
+	loop->program_gone = needs->program < 0;
+	loop->lifeline_gone = needs->lifeline < 0;
+	loop->until_stopped = needs->stop >= 0;
 	return ret;
 }
 
 static bool is_needed(const struct loop *loop)
 {
+	if (loop->until_stopped)
+		return !loop->stopped;
 	return !loop->program_gone || !loop->lifeline_gone || loop->nr_open;
 }
 
-static int run_loop(struct loop *loop, int program, int lifeline)
+static int run_loop(struct loop *loop, const struct server_needs *needs)
 {
 	struct server *s = loop->s;
 
@@ -415,14 +462,14 @@ static int run_loop(struct loop *loop, int program, int lifeline)
 		handle(loop, event.data.ptr, event.events);
 		/* Both stay readable for ever once they are gone. */
 		if (event.data.ptr == &tag_program)
-			epoll_ctl(s->epoll, EPOLL_CTL_DEL, program, NULL);
+			epoll_ctl(s->epoll, EPOLL_CTL_DEL, needs->program, NULL);
 		if (event.data.ptr == &tag_lifeline)
-			epoll_ctl(s->epoll, EPOLL_CTL_DEL, lifeline, NULL);
+			epoll_ctl(s->epoll, EPOLL_CTL_DEL, needs->lifeline, NULL);
 	}
 	return 0;
 }
 
-int server_run(struct server *s, int program, int lifeline)
+int server_run(struct server *s, const struct server_needs *needs)
 {
 	struct loop loop = { .s = s };
 	int ret;
@@ -435,9 +482,11 @@ int server_run(struct server *s, int program, int lifeline)
 		return ret;
 	}
 	s->workers = workers_create();
-	ret = s->workers ? watch_all(&loop, program, lifeline) : -ENOMEM;
+	ret = s->workers ? watch_all(&loop, needs) : -ENOMEM;
 	if (!ret)
-		ret = run_loop(&loop, program, lifeline);
+		ret = run_loop(&loop, needs);
+	if (loop.stopped)
+		return 1;
 	workers_destroy(s->workers);
 	close(s->epoll);
 	close(s->spare);

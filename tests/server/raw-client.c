@@ -64,7 +64,8 @@ static void *run(void *arg)
 {
 	struct run *run = arg;
 
-	run->m->result = server_run(run->m->server, -1, run->lifeline);
+	run->m->result = server_run(run->m->server,
+				     &(struct server_needs){ -1, run->lifeline, -1 });
 	close(run->lifeline);
 	free(run);
 	return NULL;
@@ -72,16 +73,20 @@ static void *run(void *arg)
 
 void machine_start(struct machine *m, uint64_t nr_pages)
 {
-	const struct server_config config = {
+	machine_start_with(m, &(struct server_config){
 		.epc_size = nr_pages * SGX_PAGE_SIZE,
 		.profile = isa_profile_at(0),
-	};
+	});
+}
+
+void machine_start_with(struct machine *m, const struct server_config *config)
+{
 	struct run *arg = malloc(sizeof(*arg));
 	int lifeline[2];
 
 	assert_non_null(arg);
 	m->nr_fds = count_fds();
-	assert_int_equal(server_create(&config, &m->server), 0);
+	assert_int_equal(server_create(config, &m->server), 0);
 	assert_int_equal(pipe(lifeline), 0);
 	m->lifeline = lifeline[1];
 	m->result = -1;
@@ -178,7 +183,7 @@ int raw_connect(const struct machine *m, const char *device)
 	if (fd < 0)
 		return -errno;
 	set_patience(fd);
-	n = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, "%s%s",
+	n = snprintf(addr.sun_path + 1, sizeof(addr.sun_path) - 1, PROTO_PREFIX "%s%s",
 		     server_name(m->server), device);
 	if (connect(fd, (struct sockaddr *)&addr,
 		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) == 0)
@@ -304,6 +309,23 @@ bool raw_is_cut_off(int fd)
 	const ssize_t n = recv(fd, &byte, 1, 0);
 
 	return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+long raw_control(int sock, uint32_t op, uint64_t first, void *dst, size_t size)
+{
+	const struct control_request req = { CONTROL_MAGIC, op, first };
+	struct control_reply reply;
+	struct iovec iov[2] = { { &reply, sizeof(reply) }, { dst, size } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n = send(sock, &req, sizeof(req), MSG_NOSIGNAL);
+
+	if (n == sizeof(req))
+		n = recvmsg(sock, &msg, 0);
+	if (n < (ssize_t)sizeof(reply) || reply.magic != CONTROL_MAGIC)
+		return -ENODEV;
+	if (msg.msg_flags & MSG_TRUNC)
+		return -EMSGSIZE;
+	return reply.error ? reply.error : (long)reply.nr;
 }
 
 /* --- calls ----------------------------------------------------------------------- */

@@ -20,6 +20,7 @@
 #include <swsgx/epc.h>
 #include <swsgx/isa.h>
 
+#include "control.h"
 #include "proto.h"
 #include "server.h"
 
@@ -34,6 +35,7 @@ struct machine {
 };
 
 void machine_start(struct machine *m, uint64_t nr_pages);
+void machine_start_with(struct machine *m, const struct server_config *config);
 
 /** machine_let_go() - close the lifeline. */
 void machine_let_go(struct machine *m);
@@ -95,6 +97,13 @@ bool raw_finish(int reply, struct raw_frame *done);
 
 /** raw_is_cut_off() - has the server hung up on @fd, or does it soon? */
 bool raw_is_cut_off(int fd);
+
+/**
+ * raw_control() - ask on @sock, of PROTO_CONTROL, and copy what follows the header
+ * to @dst.  Return: structures in the answer; -errno in it; -ENODEV cut off;
+ * -EMSGSIZE more than @size bytes.
+ */
+long raw_control(int sock, uint32_t op, uint64_t first, void *dst, size_t size);
 
 /* --- whole calls: the result, or -ENODEV when cut off --------------------------- */
 

@@ -92,13 +92,16 @@ static void *run_with_program(void *arg)
 {
 	struct with_program *w = arg;
 
-	w->result = server_run(w->server, w->program, -1);
+	w->result = server_run(w->server, &(struct server_needs){ w->program, -1, -1 });
 	return NULL;
 }
 
 static void the_program_keeps_the_machine(void **state)
 {
-	const struct server_config config = { 64 * SGX_PAGE_SIZE, isa_profile_at(0) };
+	const struct server_config config = {
+		.epc_size = 64 * SGX_PAGE_SIZE,
+		.profile = isa_profile_at(0),
+	};
 	struct machine m = { .lifeline = -1 };
 	struct with_program w = { .result = -1 };
 	const pid_t pid = fork();
@@ -229,8 +232,8 @@ static void a_closed_enclave_makes_room_for_the_next_one(void **state)
 #define NOBODY 65534u
 #define SOMEBODY 65533u
 
-/* As @uid: 0 an ioctl is answered, 1 cut off, 2 nobody can be @uid here. */
-static int try_as(const struct machine *m, uid_t uid)
+/* As @uid: 0 an ioctl, or a look, is answered, 1 cut off, 2 nobody can be @uid here. */
+static int try_as(const struct machine *m, uid_t uid, bool control)
 {
 	int status;
 	const pid_t pid = fork();
@@ -241,9 +244,11 @@ static int try_as(const struct machine *m, uid_t uid)
 		if (syscall(SYS_setresuid, 0, 0, 0) || setgroups(0, NULL) ||
 		    syscall(SYS_setresuid, uid, uid, uid))
 			_exit(2);
-		sock = m ? raw_connect(m, PROTO_ENCLAVE) : -1;
+		sock = m ? raw_connect(m, control ? PROTO_CONTROL : PROTO_ENCLAVE) : -1;
 		if (sock < 0)
 			_exit(1);
+		if (control)
+			_exit(raw_control(sock, CONTROL_STAT, 0, NULL, 0) == -EMSGSIZE ? 0 : 1);
 		_exit(raw_ioctl(sock, 0x1234, NULL) == -ENOTTY ? 0 : 1);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -251,25 +256,35 @@ static int try_as(const struct machine *m, uid_t uid)
 	return WEXITSTATUS(status);
 }
 
-static void only_its_own_user_and_root_may_connect(void **state)
+static void open_to_its_user_and_root_only(bool control)
 {
 	struct machine m;
 	bool root, self, other, same;
 
-	if (geteuid() != 0 || try_as(NULL, NOBODY) == 2 || try_as(NULL, SOMEBODY) == 2)
+	if (geteuid() != 0 || try_as(NULL, NOBODY, 0) == 2 || try_as(NULL, SOMEBODY, 0) == 2)
 		skip();
 	machine_start(&m, 64);
-	same = try_as(&m, 0) == 0 && try_as(&m, NOBODY) == 1;
+	same = try_as(&m, 0, control) == 0 && try_as(&m, NOBODY, control) == 1;
 	assert_int_equal(seteuid(NOBODY), 0);
-	root = try_as(&m, 0) == 0;
-	self = try_as(&m, NOBODY) == 0;
-	other = try_as(&m, SOMEBODY) == 1;
+	root = try_as(&m, 0, control) == 0;
+	self = try_as(&m, NOBODY, control) == 0;
+	other = try_as(&m, SOMEBODY, control) == 1;
 	assert_int_equal(seteuid(0), 0);
 	assert_true(same);
 	assert_true(root);
 	assert_true(self);
 	assert_true(other);
 	machine_stop(&m);
+}
+
+static void only_its_own_user_and_root_may_connect(void **state)
+{
+	open_to_its_user_and_root_only(false);
+}
+
+static void only_its_own_user_and_root_may_look(void **state)
+{
+	open_to_its_user_and_root_only(true);
 }
 
 static void two_machines_do_not_know_each_other(void **state)
@@ -311,6 +326,7 @@ int main(void)
 		cmocka_unit_test(a_client_killed_in_a_call_loses_its_enclave_only),
 		cmocka_unit_test(a_closed_enclave_makes_room_for_the_next_one),
 		cmocka_unit_test(only_its_own_user_and_root_may_connect),
+		cmocka_unit_test(only_its_own_user_and_root_may_look),
 		cmocka_unit_test(two_machines_do_not_know_each_other),
 	};
 

@@ -37,11 +37,21 @@ struct epc_port {
 	uint64_t (*time_ns)(void *ctx);		/* wall clock, for the ledger */
 	unsigned int (*node)(void *ctx);	/* NUMA node of the calling thread */
 	/*
-	 * A number of the calling thread's processor, the smaller the better:
-	 * which cache of free pages it uses.  A wrong one costs time only.
-	 * Optional: one cache for all.
+	 * Which cache of free pages the calling thread uses from here until
+	 * cache_leave().  No other thread may get the same number meanwhile: a
+	 * number for each thread does, or the processor's while preemption is
+	 * off.  A number outside of sgx_epc_config.nr_caches: none.  Optional:
+	 * no caches.
 	 */
-	unsigned int (*cpu)(void *ctx);
+	unsigned int (*cache_enter)(void *ctx);
+	void (*cache_leave)(void *ctx);		/* optional */
+	/*
+	 * Return when every thread has gone through a full memory barrier since
+	 * the call, as Linux's membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)
+	 * does: the rare taker of all caches pays for it, so that their users
+	 * need none.  Optional: then each use of a cache has a barrier.
+	 */
+	void (*barrier)(void *ctx);
 	/* Let others run while the caller waits for a lock.  Optional. */
 	void (*yield)(void *ctx);
 	/*
@@ -169,8 +179,8 @@ struct sgx_epc_config {
 	struct epc_port port;			/* copied */
 	struct epc_encls_ops ops;		/* copied */
 	struct epc_mm_ops mm;			/* copied */
-	/* Caches of free pages, one per processor; 0: one for all. */
-	unsigned int nr_cpus;
+	/* Caches of free pages, see epc_port.cache_enter; 0: none. */
+	unsigned int nr_caches;
 	/* Evict pages when EPC runs short.  False: what does not fit is refused. */
 	bool overcommit;
 	enum sgx_epc_on_leak on_leak;

@@ -78,7 +78,7 @@ bool sgx_encl_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page
 		epc_page_leak(pool, page, result, site);
 		return false;
 	}
-	page->state = EPC_PAGE_CLEAN;
+	epc_page_cleaned(pool, page);
 	sgx_free_epc_page(pool, page);
 	return true;
 }
@@ -159,7 +159,9 @@ int sgx_encl_ecreate(struct sgx_encl *encl, const struct sgx_secs *secs)
 	if (sgx_encl_secs_pa(encl) != ISA_NO_FRAME)
 		return -EINVAL;
 
-	err = sgx_alloc_epc_page(pool, &encl->owner, SGX_ALLOC_RECLAIM, &page);
+	err = epc_may_create(pool);
+	if (!err)
+		err = sgx_alloc_epc_page(pool, &encl->owner, SGX_ALLOC_RECLAIM, &page);
 	if (err)
 		return err;
 

@@ -3,13 +3,19 @@
  * What the manager's files share: the pool's structures and the one place
  * where the life of a page is defined.
  *
- *   UNSANITIZED --EREMOVE ok--> FREE --alloc--> CLEAN --ECREATE, EADD--> INITIALIZED
- *                                ^                | ^                        |
- *                                +------free------+ +-------EREMOVE ok-------+
- *                                                          EREMOVE failed -> LEAKED
+ *   UNSANITIZED --taken--> SANITIZING --EREMOVE ok--> FREE
  *
- * Only a CLEAN page can become FREE: sgx_free_epc_page() is the gate of the
- * pool, and it aborts on anything else.
+ *   FREE, CACHED --alloc--> CLEAN --ECREATE, EADD, ...--> INITIALIZED
+ *        ^                  |  ^                           |  ^  |
+ *        +------free--------+  +-----EREMOVE ok------------+  |  |
+ *                              |                   EWB failed |  | before EWB
+ *                              +-----EWB ok-------------- EVICTING
+ *
+ *   CLEAN, INITIALIZED --EREMOVE failed at freeing--> LEAKED
+ *
+ * Only a CLEAN page can become FREE or CACHED: the gate of the pool is in
+ * page.c, and it aborts on anything else.  EPC_POISON marks a page whose memory is
+ * broken while somebody has it; it becomes POISONED where it would become free.
  *
  * From outside the manager uses <errno.h> constants, memcpy, memset, snprintf
  * and abort, the names of codes and vectors from the processor's library, and
@@ -24,11 +30,18 @@
 
 enum epc_page_state {
 	EPC_PAGE_UNSANITIZED,	/* unknown contents, as found at start */
+	EPC_PAGE_SANITIZING,	/* the same, in the hands of the sanitizer */
 	EPC_PAGE_FREE,		/* in its node's free list */
+	EPC_PAGE_CACHED,	/* in a cache */
 	EPC_PAGE_CLEAN,		/* allocated, uninitialized */
 	EPC_PAGE_INITIALIZED,	/* allocated, a leaf may have made it valid */
+	EPC_PAGE_EVICTING,	/* allocated, EWB may be running */
 	EPC_PAGE_LEAKED,	/* EREMOVE failed at freeing; for ever */
+	EPC_PAGE_POISONED,	/* parked, its memory is broken; for ever */
 };
+
+/* Added to the state of a page that somebody has. */
+#define EPC_POISON 0x80u
 
 #define EPC_NO_PAGE UINT32_MAX
 
@@ -37,21 +50,30 @@ struct sgx_epc_page {
 	const struct sgx_epc_owner *owner;	/* of the holder; NULL: none */
 	uint32_t next;		/* list it is in; guarded by its node's lock */
 	uint16_t section;	/* constant */
-	uint8_t state;		/* enum epc_page_state; the holder's, or its node's lock */
+	/*
+	 * enum epc_page_state, with EPC_POISON.  Changes into and out of the
+	 * pool happen under the node's lock or inside a cache; the holder's
+	 * changes without, against which poison is one atomic operation.
+	 */
+	_Atomic uint8_t state;
 };
 
 _Static_assert(sizeof(struct sgx_epc_page) <= 16, "16 bytes for 4096 of EPC");
+
+/* Pages to sanitize: not tried yet, to be tried again, failed twice. */
+enum { EPC_TODO, EPC_AGAIN, EPC_FAILED, EPC_NR_UNSANITIZED };
 
 /* One cache line each: the lock and all it guards arrive together. */
 struct epc_node {
 	_Alignas(64) struct epc_lock lock;
 	unsigned int id;	/* constant; nodes are sorted by it */
 	uint32_t free_head;
-	uint32_t unsanitized_head;
+	uint32_t unsanitized_head[EPC_NR_UNSANITIZED];
 	uint32_t nr_pages;	/* constant */
-	uint32_t nr_free;
-	uint32_t nr_in_use;
+	_Atomic uint32_t nr_free;	/* in the list; written under the lock */
+	uint32_t nr_out;	/* cached or in use */
 	uint32_t nr_leaked;
+	uint32_t nr_poisoned;
 	uint32_t nr_unsanitized;
 };
 
@@ -76,6 +98,18 @@ struct epc_ledger {
 	struct sgx_epc_leak *rows;
 };
 
+struct sgx_epc_group {
+	struct sgx_epc_pool *pool;
+	_Atomic uint64_t limit;
+	_Atomic uint64_t usage;
+};
+
+/* What sgx_epc_activity() shows; each written where it happens. */
+struct epc_activity {
+	_Atomic uint64_t enclaves, vepcs, backed, va_pages, orphans;
+	_Atomic uint64_t evicted, reloaded, augmented, evict_failed;
+};
+
 struct sgx_epc_pool {
 	struct epc_port port;
 	struct epc_encls_ops ops;
@@ -87,7 +121,14 @@ struct sgx_epc_pool {
 	uint32_t nr_pages;
 	uint32_t nr_sections;
 	uint32_t nr_nodes;
+	bool overcommit;
+	enum sgx_epc_on_leak on_leak;
+	struct sgx_epc_watermarks watermarks;
 	struct epc_ledger ledger;
+	struct epc_activity activity;
+	atomic_bool refusal_logged;	/* on_leak */
+	/* Threads at work in reclaim.c, which counts them: wait rather than give up. */
+	_Atomic uint32_t nr_reclaimers;
 };
 
 static inline void *epc_alloc(const struct epc_port *port, size_t size)
@@ -132,6 +173,31 @@ static inline struct sgx_epc_page *epc_list_pop(struct sgx_epc_pool *pool, uint3
 	return page;
 }
 
+/* Under the node's lock. */
+static inline void epc_node_add_free(struct epc_node *node, int32_t nr)
+{
+	const uint32_t old = atomic_load_explicit(&node->nr_free, memory_order_relaxed);
+
+	atomic_store_explicit(&node->nr_free, old + (uint32_t)nr, memory_order_relaxed);
+}
+
+/*
+ * epc_node_take_in() - an uninitialized page, which nobody has, becomes free, or
+ * is parked when it is poisoned.  Under the node's lock.
+ */
+static inline void epc_node_take_in(struct sgx_epc_pool *pool, struct epc_node *node,
+				    struct sgx_epc_page *page, bool poisoned)
+{
+	atomic_store_explicit(&page->state, poisoned ? EPC_PAGE_POISONED : EPC_PAGE_FREE,
+			      memory_order_relaxed);
+	if (poisoned) {
+		node->nr_poisoned++;
+		return;
+	}
+	epc_list_push(pool, &node->free_head, page);
+	epc_node_add_free(node, 1);
+}
+
 /**
  * epc_bug() - the manager or its caller is wrong about @page: say so and abort.
  * Always on.  Hold no lock that epc_port.log may want.
@@ -139,11 +205,98 @@ static inline struct sgx_epc_page *epc_list_pop(struct sgx_epc_pool *pool, uint3
 _Noreturn void epc_bug(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page,
 		       const char *where);
 
-/** epc_page_is_allocated() - somebody holds it: CLEAN or INITIALIZED. */
+/* The state without EPC_POISON. */
+static inline enum epc_page_state epc_page_state(const struct sgx_epc_page *page)
+{
+	return atomic_load_explicit(&page->state, memory_order_acquire) & ~EPC_POISON;
+}
+
+/** epc_page_is_poisoned() - its memory is known to be broken. */
+static inline bool epc_page_is_poisoned(const struct sgx_epc_page *page)
+{
+	const unsigned int state = atomic_load_explicit(&page->state, memory_order_acquire);
+
+	return (state & EPC_POISON) || state == EPC_PAGE_POISONED;
+}
+
+/** epc_page_is_allocated() - somebody holds it, and no EWB runs on it. */
 static inline bool epc_page_is_allocated(const struct sgx_epc_page *page)
 {
-	return page->state == EPC_PAGE_CLEAN || page->state == EPC_PAGE_INITIALIZED;
+	const enum epc_page_state state = epc_page_state(page);
+
+	return state == EPC_PAGE_CLEAN || state == EPC_PAGE_INITIALIZED;
 }
+
+/**
+ * epc_evict_begin() - EWB of an INITIALIZED page is about to run: call directly before.
+ * Ended by epc_page_cleaned() or epc_evict_failed(), soon: sgx_epc_poison()
+ * waits for that, so that no EWB meets a page after it was poisoned.
+ * Return: false when the page is poisoned: it stays, and must not be written out.
+ */
+bool epc_evict_begin(struct sgx_epc_pool *pool, struct sgx_epc_page *page);
+
+/** epc_evict_failed() - EWB did not succeed: the page is valid and INITIALIZED again. */
+void epc_evict_failed(struct sgx_epc_pool *pool, struct sgx_epc_page *page);
+
+/**
+ * epc_page_cleaned() - EREMOVE or EWB of an allocated @page succeeded: it is CLEAN.
+ * The one way to become so; never call it without that evidence.
+ */
+void epc_page_cleaned(struct sgx_epc_pool *pool, struct sgx_epc_page *page);
+
+/**
+ * epc_page_hand_over() - give a CLEAN page, just evicted, to a new owner.
+ * @group, @owner: as epc_reclaim_one() was given them.
+ * Call it while the old owner still exists.  Return: false when the page turned
+ * out poisoned: it is freed, which parks it.
+ */
+bool epc_page_hand_over(struct sgx_epc_pool *pool, struct sgx_epc_page *page,
+			const struct sgx_epc_group *group, const struct sgx_epc_owner *owner);
+
+/** epc_nr_free() - pages that can be had without evicting: in lists and caches. */
+uint64_t epc_nr_free(struct sgx_epc_pool *pool);
+
+/**
+ * epc_group_charge() - one page more for @group.
+ * @group: NULL for none.  Return: false when it is at its limit.
+ */
+bool epc_group_charge(struct sgx_epc_group *group);
+void epc_group_uncharge(struct sgx_epc_group *group);
+
+/* epc_page_uncharge() - @page's holder loses it. */
+static inline void epc_page_uncharge(const struct sgx_epc_page *page)
+{
+	if (page->owner)
+		epc_group_uncharge(page->owner->group);
+}
+
+/* --- reclaim.c, as the allocator uses it ------------------------------------ */
+
+/**
+ * epc_nr_evictable() - pages that could be evicted, those included that some
+ * thread is evicting right now: zero means that waiting is in vain.
+ * @group: count this group's only; NULL for all.
+ */
+uint64_t epc_nr_evictable(struct sgx_epc_pool *pool, const struct sgx_epc_group *group);
+
+/**
+ * epc_reclaim_one() - evict a batch; its first page is the caller's.
+ * @group: from this group only; NULL from all.
+ * @owner: who the page is for; may be NULL.
+ * @page: set through epc_page_hand_over() when a page was evicted, else untouched;
+ * the others of the batch are freed.
+ * Context: holds no lock.  Return: pages evicted, @page included.
+ */
+uint64_t epc_reclaim_one(struct sgx_epc_pool *pool, struct sgx_epc_group *group,
+			 const struct sgx_epc_owner *owner, struct sgx_epc_page **page);
+
+/* --- leaks ------------------------------------------------------------------- */
+
+/**
+ * epc_may_create() - may a new enclave or instance begin?
+ * Return: 0; -EBUSY not after a leak under SGX_EPC_LEAK_REFUSE, logged once.
+ */
+int epc_may_create(struct sgx_epc_pool *pool);
 
 /**
  * epc_page_leak() - take an allocated page out of circulation for ever.

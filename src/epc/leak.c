@@ -6,6 +6,7 @@
  * document for the person who meets it.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -76,18 +77,29 @@ static struct sgx_epc_leak make_row(const struct sgx_epc_pool *pool,
 	return row;
 }
 
+static void log_leak(struct sgx_epc_pool *pool, struct isa_outcome result)
+{
+	char message[256];
+
+	sgx_epc_format_leak_message(result, message, sizeof(message));
+	pool->port.log(pool->port.ctx, EPC_LOG_WARNING, message);
+}
+
 void epc_page_leak(struct sgx_epc_pool *pool, struct sgx_epc_page *page,
 		   struct isa_outcome result, const char *site)
 {
 	const struct sgx_epc_leak row = make_row(pool, page, result, site);
-	char message[256];
 
 	epc_page_set_leaked(pool, page);
-	if (ledger_append(pool, &row) != 0)
-		return;
-
-	sgx_epc_format_leak_message(result, message, sizeof(message));
-	pool->port.log(pool->port.ctx, EPC_LOG_WARNING, message);
+	if (ledger_append(pool, &row) == 0)
+		log_leak(pool, result);
+	if (pool->port.leaked)
+		pool->port.leaked(pool->port.ctx, &row);
+	if (pool->on_leak == SGX_EPC_LEAK_ABORT) {
+		pool->port.log(pool->port.ctx, EPC_LOG_ERROR,
+			       "An EPC page was leaked: ending, as configured.");
+		abort();
+	}
 }
 
 size_t sgx_epc_leaks(struct sgx_epc_pool *pool, size_t first, struct sgx_epc_leak *rows, size_t n)

@@ -1,47 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The pool: sections, nodes, taking a page and giving it back.  Nothing here
- * executes a leaf.  A page enters a free list through sgx_free_epc_page() or
- * the sanitizer, both of which have evidence that it is uninitialized.
+ * Setting the pool up over its sections and nodes, and ending it.
  */
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "internal.h"
 
-static const char *state_name(uint8_t state)
-{
-	switch (state) {
-	case EPC_PAGE_UNSANITIZED: return "unsanitized";
-	case EPC_PAGE_FREE: return "free";
-	case EPC_PAGE_CLEAN: return "clean";
-	case EPC_PAGE_INITIALIZED: return "initialized";
-	case EPC_PAGE_LEAKED: return "leaked";
-	default: return "corrupt";
-	}
-}
-
-void epc_bug(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page, const char *where)
-{
-	char message[160];
-
-	snprintf(message, sizeof(message), "BUG in %s(): EPC page 0x%llx is %s", where,
-		 (unsigned long long)sgx_epc_page_pa(pool, page), state_name(page->state));
-	pool->port.log(pool->port.ctx, EPC_LOG_ERROR, message);
-	abort();
-}
-
-uint64_t sgx_epc_page_pa(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page)
-{
-	const struct epc_section *s = &pool->sections[page->section];
-
-	return s->pa + ((uint64_t)(epc_page_index(pool, page) - s->first) << SGX_PAGE_SHIFT);
-}
-
-/* --- taking and giving back ----------------------------------------------- */
-
-/* Not inlined, like alloc_from_others(): most machines have one node. */
+/* Not inlined: most machines have one node. */
 __attribute__((noinline))
 uint32_t epc_node_find(const struct sgx_epc_pool *pool, unsigned int id)
 {
@@ -57,101 +22,6 @@ uint32_t epc_node_find(const struct sgx_epc_pool *pool, unsigned int id)
 	}
 	return lo == pool->nr_nodes ? 0 : lo;
 }
-
-static struct sgx_epc_page *alloc_from_node(struct sgx_epc_pool *pool, struct epc_node *node,
-					    const struct sgx_epc_owner *owner)
-{
-	struct sgx_epc_page *page;
-
-	epc_lock(&node->lock, &pool->port);
-	page = epc_list_pop(pool, &node->free_head);
-	if (page) {
-		page->owner = owner;
-		page->state = EPC_PAGE_CLEAN;
-		node->nr_free--;
-		node->nr_in_use++;
-	}
-	epc_unlock(&node->lock);
-	return page;
-}
-
-/*
- * Every other node, once, onwards from @near.  Counted, not "until back at the
- * start", so that it ends whatever it is given.  Out of line, because the fast
- * path would have to save registers for it.
- */
-static __attribute__((noinline)) struct sgx_epc_page *
-alloc_from_others(struct sgx_epc_pool *pool, uint32_t near, const struct sgx_epc_owner *owner)
-{
-	struct sgx_epc_page *page = NULL;
-	uint32_t i, n = near;
-
-	for (i = 1; i < pool->nr_nodes && !page; i++) {
-		n = n + 1 == pool->nr_nodes ? 0 : n + 1;
-		page = alloc_from_node(pool, &pool->nodes[n], owner);
-	}
-	return page;
-}
-
-int sgx_alloc_epc_page(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
-		       unsigned int flags, struct sgx_epc_page **out)
-{
-	struct sgx_epc_page *page;
-	uint32_t near = 0;
-
-	if (pool->nr_nodes > 1)
-		near = epc_node_find(pool, pool->port.node(pool->port.ctx));
-
-	page = alloc_from_node(pool, &pool->nodes[near], owner);
-	if (!page)
-		page = alloc_from_others(pool, near, owner);
-	if (!page)
-		return -ENOMEM;
-	*out = page;
-	return 0;
-}
-
-void sgx_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
-{
-	struct epc_node *node = epc_page_node(pool, page);
-	bool clean;
-
-	/* Tested under the lock, so that of two frees of a page one is caught. */
-	epc_lock(&node->lock, &pool->port);
-	clean = page->state == EPC_PAGE_CLEAN;
-	if (clean) {
-		page->owner = NULL;
-		page->state = EPC_PAGE_FREE;
-		epc_list_push(pool, &node->free_head, page);
-		node->nr_in_use--;
-		node->nr_free++;
-	}
-	epc_unlock(&node->lock);
-
-	if (!clean)
-		epc_bug(pool, page, __func__);
-}
-
-void sgx_epc_page_mark_initialized(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
-{
-	if (!epc_page_is_allocated(page))
-		epc_bug(pool, page, __func__);
-	page->state = EPC_PAGE_INITIALIZED;
-}
-
-void epc_page_set_leaked(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
-{
-	struct epc_node *node = epc_page_node(pool, page);
-
-	epc_lock(&node->lock, &pool->port);
-	page->owner = NULL;
-	page->state = EPC_PAGE_LEAKED;
-	node->nr_in_use--;
-	node->nr_leaked++;
-	epc_unlock(&node->lock);
-}
-
-/* --- setting up ----------------------------------------------------------- */
 
 static bool section_is_valid(const struct isa_section *s)
 {
@@ -220,7 +90,8 @@ static void add_node(struct sgx_epc_pool *pool, unsigned int id)
 			return;
 	}
 	pool->nodes[i].free_head = EPC_NO_PAGE;
-	pool->nodes[i].unsanitized_head = EPC_NO_PAGE;
+	for (j = 0; j < EPC_NR_UNSANITIZED; j++)
+		pool->nodes[i].unsanitized_head[j] = EPC_NO_PAGE;
 	/* No node has pages yet: the id is all that moves. */
 	for (; i > 0 && pool->nodes[i - 1].id > id; i--)
 		pool->nodes[i].id = pool->nodes[i - 1].id;
@@ -239,15 +110,15 @@ static void add_pages(struct sgx_epc_pool *pool, uint16_t nr, bool known_clean)
 		struct sgx_epc_page *page = &pool->pages[s->first + i];
 
 		page->section = nr;
-		page->state = known_clean ? EPC_PAGE_FREE : EPC_PAGE_UNSANITIZED;
-		epc_list_push(pool, known_clean ? &node->free_head : &node->unsanitized_head,
-			      page);
+		if (known_clean) {
+			epc_node_take_in(pool, node, page, false);
+			continue;
+		}
+		atomic_init(&page->state, EPC_PAGE_UNSANITIZED);
+		epc_list_push(pool, &node->unsanitized_head[EPC_TODO], page);
+		node->nr_unsanitized++;
 	}
 	node->nr_pages += (uint32_t)s->nr_pages;
-	if (known_clean)
-		node->nr_free += (uint32_t)s->nr_pages;
-	else
-		node->nr_unsanitized += (uint32_t)s->nr_pages;
 }
 
 static void add_sections(struct sgx_epc_pool *pool, const struct sgx_epc_config *config)
@@ -271,6 +142,26 @@ static void add_sections(struct sgx_epc_pool *pool, const struct sgx_epc_config 
 		add_pages(pool, (uint16_t)i, config->known_clean);
 }
 
+/*
+ * A sixty-fourth of the EPC, as much as 8 MiB: what a burst of faults takes
+ * while the reclaimer wakes up does not grow with the EPC beyond that.
+ */
+static void set_watermarks(struct sgx_epc_pool *pool)
+{
+	uint64_t low = pool->nr_pages / 64;
+
+	if (low < 1)
+		low = 1;
+	if (low > 2048)
+		low = 2048;
+	pool->watermarks = (struct sgx_epc_watermarks){ .low = low, .high = 2 * low };
+}
+
+struct sgx_epc_watermarks sgx_epc_watermarks(const struct sgx_epc_pool *pool)
+{
+	return pool->watermarks;
+}
+
 int sgx_epc_pool_create(const struct sgx_epc_config *config, struct sgx_epc_pool **out)
 {
 	struct sgx_epc_pool *pool;
@@ -282,6 +173,8 @@ int sgx_epc_pool_create(const struct sgx_epc_config *config, struct sgx_epc_pool
 	pool->port = config->port;
 	pool->ops = config->ops;
 	pool->mm = config->mm;
+	pool->overcommit = config->overcommit;
+	pool->on_leak = config->on_leak;
 
 	err = check_sections(pool, config);
 	if (!err)
@@ -291,6 +184,7 @@ int sgx_epc_pool_create(const struct sgx_epc_config *config, struct sgx_epc_pool
 		return err;
 	}
 	add_sections(pool, config);
+	set_watermarks(pool);
 	*out = pool;
 	return 0;
 }

@@ -19,7 +19,7 @@ static struct sgx_epc_page *take(struct sgx_epc_pool *pool, struct epc_node *nod
 	struct sgx_epc_page *page;
 
 	epc_lock(&node->lock, &pool->port);
-	page = epc_list_pop(pool, &node->unsanitized_head);
+	page = epc_list_pop(pool, &node->unsanitized_head[EPC_TODO]);
 	epc_unlock(&node->lock);
 	return page;
 }
@@ -29,7 +29,7 @@ static void put_back(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 	struct epc_node *node = epc_page_node(pool, page);
 
 	epc_lock(&node->lock, &pool->port);
-	epc_list_push(pool, &node->unsanitized_head, page);
+	epc_list_push(pool, &node->unsanitized_head[EPC_TODO], page);
 	epc_unlock(&node->lock);
 }
 
@@ -42,10 +42,8 @@ static bool sanitize_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 		return false;
 
 	epc_lock(&node->lock, &pool->port);
-	page->state = EPC_PAGE_FREE;
-	epc_list_push(pool, &node->free_head, page);
 	node->nr_unsanitized--;
-	node->nr_free++;
+	epc_node_take_in(pool, node, page, false);
 	epc_unlock(&node->lock);
 	return true;
 }

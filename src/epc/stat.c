@@ -13,9 +13,10 @@ static struct sgx_epc_stat read_node(struct sgx_epc_pool *pool, struct epc_node 
 	epc_lock(&node->lock, &pool->port);
 	stat = (struct sgx_epc_stat){
 		.total = node->nr_pages,
-		.free = node->nr_free,
-		.in_use = node->nr_in_use,
+		.free = atomic_load_explicit(&node->nr_free, memory_order_relaxed),
+		.in_use = node->nr_out,
 		.leaked = node->nr_leaked,
+		.poisoned = node->nr_poisoned,
 		.unsanitized = node->nr_unsanitized,
 	};
 	epc_unlock(&node->lock);
@@ -32,8 +33,10 @@ struct sgx_epc_stat sgx_epc_stat_total(struct sgx_epc_pool *pool)
 
 		sum.total += one.total;
 		sum.free += one.free;
+		sum.cached += one.cached;
 		sum.in_use += one.in_use;
 		sum.leaked += one.leaked;
+		sum.poisoned += one.poisoned;
 		sum.unsanitized += one.unsanitized;
 	}
 	return sum;
@@ -46,4 +49,27 @@ struct sgx_epc_stat sgx_epc_stat_node(struct sgx_epc_pool *pool, unsigned int no
 	if (near->id != node)
 		return (struct sgx_epc_stat){ 0 };
 	return read_node(pool, near);
+}
+
+static uint64_t read_counter(const _Atomic uint64_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void sgx_epc_activity(struct sgx_epc_pool *pool, struct sgx_epc_activity *out)
+{
+	const struct epc_activity *a = &pool->activity;
+
+	*out = (struct sgx_epc_activity){
+		.enclaves = read_counter(&a->enclaves),
+		.vepcs = read_counter(&a->vepcs),
+		.evictable = epc_nr_evictable(pool, NULL),
+		.backed = read_counter(&a->backed),
+		.va_pages = read_counter(&a->va_pages),
+		.orphans = read_counter(&a->orphans),
+		.evicted = read_counter(&a->evicted),
+		.reloaded = read_counter(&a->reloaded),
+		.augmented = read_counter(&a->augmented),
+		.evict_failed = read_counter(&a->evict_failed),
+	};
 }

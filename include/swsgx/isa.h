@@ -74,6 +74,49 @@ const char *isa_vector_name(uint8_t vector);
 /** isa_leaf_name() - "ECREATE" ...; NULL when the leaf does not exist. */
 const char *isa_leaf_name(enum isa_class class, uint32_t leaf);
 
+/** isa_class_name() - "ENCLS", "ENCLU" or "ENCLV". */
+const char *isa_class_name(enum isa_class class);
+
+/*
+ * One way a leaf can end, as a number: its kind, and the vector or code.  A #PF
+ * with the SGX bit is another way than one without; addresses do not count.
+ */
+#define ISA_RESULT(kind, number) ((uint32_t)(kind) << 16 | (number))
+
+/** isa_result() - the way @out is. */
+uint32_t isa_result(struct isa_outcome out);
+
+/** isa_result_kind() - the kind it was made of. */
+static inline enum isa_outcome_kind isa_result_kind(uint32_t result)
+{
+	return (enum isa_outcome_kind)(result >> 16);
+}
+
+/**
+ * isa_result_name() - "done", "#GP", "#PF", "#PF(SGX)" or the manual's name of the code.
+ * Context: any; returns a string constant.
+ */
+const char *isa_result_name(uint32_t result);
+
+/* A line of leaves.def. */
+struct isa_leaf_info {
+	enum isa_class class;
+	uint32_t number;
+	const char *name;
+	const char *gate;		/* name of the feature it comes with */
+	uint32_t gate_bit;		/* which is this bit of CPUID.12H.0:EAX */
+	const char *operand[3];		/* in RBX, RCX, RDX; "NONE": not used */
+	bool reports_status;		/* in RAX and RFLAGS; false: it is done, or faults */
+	const uint32_t *results;	/* every way it can end */
+	size_t nr_results;
+};
+
+/** isa_leaf_at() - the @i-th leaf this library executes; NULL past the last. */
+const struct isa_leaf_info *isa_leaf_at(size_t i);
+
+/** isa_leaf_find() - by the manual's name, as "EREMOVE"; NULL when there is none. */
+const struct isa_leaf_info *isa_leaf_find(const char *name);
+
 /* --- profiles: what a part can do ---------------------------------------- */
 
 struct isa_profile {
@@ -134,6 +177,13 @@ struct isa_config {
 	bool (*intercept)(void *ctx, const struct isa_lp *lp, enum isa_class class,
 			  uint32_t leaf, struct isa_outcome *out);
 	void *intercept_ctx;
+	/*
+	 * Told how each leaf ended that @intercept was, or would have been, asked
+	 * about.  From any thread, after the leaf; NULL: nobody is told.
+	 */
+	void (*observe)(void *ctx, const struct isa_lp *lp, enum isa_class class,
+			uint32_t leaf, struct isa_outcome out);
+	void *observe_ctx;
 };
 
 struct isa_machine;

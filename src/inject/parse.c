@@ -57,24 +57,10 @@ static struct word take_word(struct parser *p, const char *ends)
 
 /* --- the leaf ------------------------------------------------------------------ */
 
-struct leaf {
-	const char *name;
-	enum isa_class class;
-	uint32_t nr;
-	const char *reports;	/* its last column */
-};
-
-static const struct leaf leaves[] = {
-#define LEAF(class_, nr_, name_, handler, gate, rbx, rcx, rdx, reports_) \
-	{ .name = #name_, .class = ISA_##class_, .nr = nr_, .reports = #reports_ },
-#include <swsgx/leaves.def>
-#undef LEAF
-};
-
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Entry and exit happen in the program, where no processor is asked. */
-static bool runs_in_the_program(const struct leaf *leaf)
+static bool runs_in_the_program(const struct isa_leaf_info *leaf)
 {
 	static const char *const names[] = { "EENTER", "ERESUME", "EEXIT", "EDECCSSA" };
 
@@ -84,17 +70,18 @@ static bool runs_in_the_program(const struct leaf *leaf)
 	return false;
 }
 
-static const struct leaf *parse_leaf(struct parser *p)
+static const struct isa_leaf_info *parse_leaf(struct parser *p)
 {
 	const struct word word = take_word(p, ":,=");
+	const struct isa_leaf_info *leaf;
 
-	for (size_t i = 0; i < NR(leaves); i++) {
-		if (!is(word, leaves[i].name))
+	for (size_t i = 0; (leaf = isa_leaf_at(i)); i++) {
+		if (!is(word, leaf->name))
 			continue;
-		if (!runs_in_the_program(&leaves[i]))
-			return &leaves[i];
+		if (!runs_in_the_program(leaf))
+			return leaf;
 		refuse(p, word.at, "%s is executed in the program and cannot be made to fail",
-		       leaves[i].name);
+		       leaf->name);
 		return NULL;
 	}
 	refuse(p, word.at, "'%.*s' is no leaf of this processor", SHOW(word));
@@ -123,27 +110,18 @@ static bool parse_number(struct parser *p, struct word value, uint64_t least, ui
 	return true;
 }
 
-/* The flag that goes with a code: most come with ZF. */
-static struct isa_outcome outcome_with(const struct leaf *leaf, enum sgx_error code)
+/* With the flag that goes with it; a code the leaf never returns by itself comes with ZF. */
+static struct isa_outcome outcome_with(const struct isa_leaf_info *leaf, enum sgx_error code)
 {
-	static const struct {
-		const char *leaf;
-		enum sgx_error code;
-	} with_cf[] = {
-		{ "EBLOCK", SGX_BLKSTATE }, { "EBLOCK", SGX_NOTBLOCKABLE },
-		{ "EBLOCK", SGX_PG_IS_SECS }, { "ERDINFO", SGX_PG_INVLD },
-		{ "ERDINFO", SGX_PG_NONEPC }, { "ETRACKC", SGX_TRACK_NOT_REQUIRED },
-		{ "EUPDATESVN", SGX_NO_UPDATE },
-	};
 	struct isa_outcome out = { .kind = ISA_ERROR, .code = code };
 
-	for (size_t i = 0; i < NR(with_cf); i++)
-		if (with_cf[i].code == code && !strcmp(with_cf[i].leaf, leaf->name))
+	for (size_t i = 0; i < leaf->nr_results; i++)
+		if (leaf->results[i] == ISA_RESULT(ISA_INFO, code))
 			out.kind = ISA_INFO;
 	return out;
 }
 
-static bool parse_code(struct parser *p, const struct leaf *leaf, struct word value)
+static bool parse_code(struct parser *p, const struct isa_leaf_info *leaf, struct word value)
 {
 	static const struct {
 		const char *name;
@@ -154,7 +132,7 @@ static bool parse_code(struct parser *p, const struct leaf *leaf, struct word va
 #undef ERR
 	};
 
-	if (!strcmp(leaf->reports, "FAULT"))
+	if (!leaf->reports_status)
 		return refuse(p, value.at, "%s returns no code, it can only fault", leaf->name);
 	for (size_t i = 0; i < NR(codes); i++) {
 		if (!is(value, codes[i].name))
@@ -207,7 +185,7 @@ static enum option find_option(struct word name)
 	return i;
 }
 
-static bool parse_value(struct parser *p, const struct leaf *leaf, enum option option,
+static bool parse_value(struct parser *p, const struct isa_leaf_info *leaf, enum option option,
 			struct word value)
 {
 	switch (option) {
@@ -228,7 +206,7 @@ static bool parse_value(struct parser *p, const struct leaf *leaf, enum option o
 	}
 }
 
-static bool parse_option(struct parser *p, const struct leaf *leaf)
+static bool parse_option(struct parser *p, const struct isa_leaf_info *leaf)
 {
 	const struct word name = take_word(p, "=,");
 	const enum option option = find_option(name);
@@ -248,7 +226,7 @@ static bool parse_option(struct parser *p, const struct leaf *leaf)
 	return parse_value(p, leaf, option, value);
 }
 
-static bool parse_options(struct parser *p, const struct leaf *leaf)
+static bool parse_options(struct parser *p, const struct isa_leaf_info *leaf)
 {
 	const char *const end = p->text + strlen(p->text);
 
@@ -273,7 +251,7 @@ bool inject_add(struct inject_plan *plan, const char *text, char *why, size_t si
 {
 	struct parser p = { .text = text, .at = text, .why = why, .size = size };
 	const size_t len = strlen(text);
-	const struct leaf *leaf;
+	const struct isa_leaf_info *leaf;
 
 	if (plan->nr_rules == INJECT_MAX_RULES)
 		return refuse(&p, text, "more than %u rules", INJECT_MAX_RULES);
@@ -285,7 +263,7 @@ bool inject_add(struct inject_plan *plan, const char *text, char *why, size_t si
 		return false;
 	memcpy(p.rule.text, text, len);
 	p.rule.class = leaf->class;
-	p.rule.leaf = leaf->nr;
+	p.rule.leaf = leaf->number;
 	plan->rules[plan->nr_rules++] = p.rule;
 	return true;
 }

@@ -10,22 +10,18 @@
  */
 #include "internal.h"
 
-/* The gate column of leaves.def: bits of CPUID.12H.0:EAX. */
-#define GATE_SGX1 CPUID_12_0_EAX_SGX1
-#define GATE_SGX2 CPUID_12_0_EAX_SGX2
-
 typedef struct isa_outcome leaf_handler(struct isa_lp *lp);
 
 struct leaf {
 	leaf_handler *run;
-	uint32_t gate;		/* 0: no such leaf */
+	uint32_t gate;		/* bit of CPUID.12H.0:EAX; 0: no such leaf */
 };
 
 /* EENTER, ERESUME and EEXIT work on a view and have another signature. */
 #define RUN(handler) _Generic(&(handler), leaf_handler *: (handler), default: NULL)
 
 #define NONE_OF(nr, handler, gate_)
-#define ENTRY(nr, handler, gate_) [nr] = { .run = RUN(handler), .gate = GATE_##gate_ },
+#define ENTRY(nr, handler, gate_) [nr] = { .run = RUN(handler), .gate = CPUID_12_0_EAX_##gate_ },
 
 static const struct leaf encls_leaves[] = {
 #define IF_ENCLS ENTRY
@@ -77,10 +73,12 @@ static struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t 
 	const struct isa_config *config = &lp->m->config;
 	struct isa_outcome out;
 
-	if (config->intercept && config->intercept(config->intercept_ctx, lp, class, eax, &out))
-		return out;
-	out = leaf->run(lp);
-	lock_svn(lp->m, out);
+	if (!config->intercept || !config->intercept(config->intercept_ctx, lp, class, eax, &out)) {
+		out = leaf->run(lp);
+		lock_svn(lp->m, out);
+	}
+	if (config->observe)
+		config->observe(config->observe_ctx, lp, class, eax, out);
 	return out;
 }
 

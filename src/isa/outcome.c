@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Outcomes and leaves in the manual's words, for traces and messages.
+ * Outcomes in the manual's words, for traces and messages.
  */
 #include "internal.h"
 
@@ -34,12 +34,34 @@ const char *isa_vector_name(uint8_t vector)
 	return "?";
 }
 
-const char *isa_leaf_name(enum isa_class class, uint32_t leaf)
+uint32_t isa_result(struct isa_outcome out)
 {
-#define LEAF(class_, nr, name, ...)				\
-	if (class == ISA_##class_ && leaf == (nr))		\
-		return #name;
-#include <swsgx/leaves.def>
-#undef LEAF
-	return NULL;
+	switch (out.kind) {
+	case ISA_DONE:
+		return ISA_RESULT(ISA_DONE, 0);
+	case ISA_ERROR:
+	case ISA_INFO:
+		return ISA_RESULT(out.kind, out.code);
+	case ISA_FAULT:
+		if (out.vector == X86_PF)
+			return ISA_RESULT(ISA_FAULT, X86_PF | (out.error_code & PFEC_SGX));
+		return ISA_RESULT(ISA_FAULT, out.vector);
+	}
+	isa_bug();
+}
+
+const char *isa_result_name(uint32_t result)
+{
+	const uint32_t number = result & 0xffff;
+
+	switch (isa_result_kind(result)) {
+	case ISA_DONE:
+		return "done";
+	case ISA_ERROR:
+	case ISA_INFO:
+		return isa_error_name(number);
+	case ISA_FAULT:
+		return number & PFEC_SGX ? "#PF(SGX)" : isa_vector_name((uint8_t)number);
+	}
+	return "?";
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "fixture.h"
+#include "record.h"
 
 #define SECTION_SIZE (FIXTURE_SECTION_PAGES * SGX_PAGE_SIZE)
 
@@ -112,6 +113,7 @@ static struct isa_config default_config(void)
 		.xsave_size = { [2] = 832, [3] = 1024, [4] = 1088, [5] = 1152, [6] = 1664,
 				[7] = 2688, [9] = 2696 },
 		.epc_page = epc_page,
+		.observe = isa_record_observe,
 	};
 
 	memset(config.seed, 1, sizeof(config.seed));

@@ -19,6 +19,8 @@
 
 #include <swsgx/isa.h>
 
+#include "record.h"
+
 enum {
 	NR_FRAMES = 3,
 	FRAME_PAGES = 4,
@@ -49,6 +51,39 @@ struct small_encl {
 	struct isa_thread thread;
 	struct isa_regs regs;		/* outside, ready for EENTER or ERESUME */
 };
+
+/* Entry and exit have no observer: these record them. */
+static inline struct isa_outcome recorded_eenter(struct isa_thread *t,
+						 const struct isa_encl_view *view,
+						 struct isa_regs *r)
+{
+	const struct isa_outcome out = isa_eenter(t, view, r);
+
+	isa_record(ISA_ENCLU, ISA_ENCLU_EENTER, out);
+	return out;
+}
+
+static inline struct isa_outcome recorded_eresume(struct isa_thread *t,
+						  const struct isa_encl_view *view,
+						  struct isa_regs *r, const uint8_t **xsave)
+{
+	const struct isa_outcome out = isa_eresume(t, view, r, xsave);
+
+	isa_record(ISA_ENCLU, ISA_ENCLU_ERESUME, out);
+	return out;
+}
+
+static inline struct isa_outcome recorded_eexit(struct isa_thread *t, struct isa_regs *r)
+{
+	const struct isa_outcome out = isa_eexit(t, r);
+
+	isa_record(ISA_ENCLU, ISA_ENCLU_EEXIT, out);
+	return out;
+}
+
+#define isa_eenter recorded_eenter
+#define isa_eresume recorded_eresume
+#define isa_eexit recorded_eexit
 
 typedef struct isa_outcome (*entry_leaf)(struct isa_thread *t, const struct isa_encl_view *view,
 					 struct isa_regs *r);

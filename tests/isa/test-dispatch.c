@@ -153,6 +153,7 @@ static void an_intercepted_leaf_does_nothing(void **state)
 	isa_fixture_start(f, NULL, 0);
 	f->m->config.intercept = intercept;
 	f->m->config.intercept_ctx = &i;
+	f->m->config.observe = NULL;	/* no leaf ends like this by itself */
 	assert_error(isa_fixture_eremove(f, FIXTURE_RW), SGX_ENCLAVE_ACT);
 	assert_ptr_equal(i.lp, &f->os);
 	assert_int_equal(i.class, ISA_ENCLS);
@@ -166,6 +167,90 @@ static void an_intercepted_leaf_does_nothing(void **state)
 	assert_false(isa_epcm_peek(f->m, FIXTURE_RW).valid);
 	assert_int_equal(i.nr_asked, 3);
 	isa_fixture_destroy(f);
+}
+
+struct observed {
+	enum isa_class class;
+	uint32_t leaf, result;
+	unsigned int nr_told;
+};
+
+static void observe(void *ctx, const struct isa_lp *lp, enum isa_class class, uint32_t leaf,
+		    struct isa_outcome out)
+{
+	struct observed *o = ctx;
+
+	*o = (struct observed){ class, leaf, isa_result(out), o->nr_told + 1 };
+	(void)lp;
+}
+
+static void an_observer_is_told_how_leaves_end(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	struct intercepted i = { .answers = true };
+	struct observed o = { 0 };
+
+	isa_fixture_start(f, NULL, 0);
+	f->m->config.observe = observe;
+	f->m->config.observe_ctx = &o;
+	assert_error(isa_fixture_eremove(f, FIXTURE_SECS), SGX_CHILD_PRESENT);
+	assert_int_equal(o.class, ISA_ENCLS);
+	assert_int_equal(o.leaf, ISA_ENCLS_EREMOVE);
+	assert_string_equal(isa_result_name(o.result), "SGX_CHILD_PRESENT");
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY));
+	assert_int_equal(o.class, ISA_ENCLU);
+	assert_int_equal(o.leaf, ISA_ENCLU_EGETKEY);
+	assert_string_equal(isa_result_name(o.result), "#GP");
+	f->m->config.intercept = intercept;
+	f->m->config.intercept_ctx = &i;
+	assert_error(isa_fixture_eremove(f, FIXTURE_RW), SGX_ENCLAVE_ACT);
+	assert_string_equal(isa_result_name(o.result), "SGX_ENCLAVE_ACT");
+	assert_gp(isa_encls(&f->os, 0x1ff));
+	assert_int_equal(o.nr_told, 3);
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+/* A table entry for each leaf, with names and ways to end. */
+static void leaves_are_listed(void **state)
+{
+	const struct isa_leaf_info *leaf;
+	size_t i;
+
+	for (i = 0; (leaf = isa_leaf_at(i)); i++) {
+		assert_ptr_equal(isa_leaf_find(leaf->name), leaf);
+		assert_string_equal(isa_leaf_name(leaf->class, leaf->number), leaf->name);
+		assert_true(leaf->gate_bit && !(leaf->gate_bit & (leaf->gate_bit - 1)));
+		assert_int_equal(leaf->results[0], ISA_RESULT(ISA_DONE, 0));
+		for (size_t j = 0; j < leaf->nr_results; j++) {
+			const uint32_t r = leaf->results[j];
+
+			assert_string_not_equal(isa_result_name(r), "?");
+			/* Codes come from leaves that report in RAX. */
+			if (!leaf->reports_status)
+				assert_true(isa_result_kind(r) != ISA_ERROR &&
+					    isa_result_kind(r) != ISA_INFO);
+		}
+	}
+	assert_true(i >= 10);
+	assert_null(isa_leaf_find("EFOO"));
+	(void)state;
+}
+
+static void results_have_names(void **state)
+{
+	const struct isa_outcome pf = { .kind = ISA_FAULT, .vector = X86_PF, .error_code = 7 };
+	const struct isa_outcome epf = { .kind = ISA_FAULT, .vector = X86_PF,
+					 .error_code = 7 | PFEC_SGX };
+
+	assert_string_equal(isa_result_name(isa_result(isa_ok())), "done");
+	assert_string_equal(isa_result_name(isa_result(isa_ud())), "#UD");
+	assert_string_equal(isa_result_name(isa_result(pf)), "#PF");
+	assert_string_equal(isa_result_name(isa_result(epf)), "#PF(SGX)");
+	assert_string_equal(isa_result_name(isa_result(isa_zf(SGX_CHILD_PRESENT))),
+			    "SGX_CHILD_PRESENT");
+	assert_string_equal(isa_class_name(ISA_ENCLV), "ENCLV");
+	(void)state;
 }
 
 static void what_reaches_no_leaf_is_not_intercepted(void **state)
@@ -279,6 +364,9 @@ int main(void)
 		cmocka_unit_test(known_leaves_are_reached),
 		cmocka_unit_test(an_intercepted_leaf_does_nothing),
 		cmocka_unit_test(what_reaches_no_leaf_is_not_intercepted),
+		cmocka_unit_test(an_observer_is_told_how_leaves_end),
+		cmocka_unit_test(leaves_are_listed),
+		cmocka_unit_test(results_have_names),
 		cmocka_unit_test(faults_of_the_supervisor_carry_no_user_bit),
 		cmocka_unit_test(enclave_leaves_fault_outside_an_enclave),
 		cmocka_unit_test(an_uninitialized_enclave_cannot_be_active),

@@ -125,6 +125,10 @@ static void faults_on_bad_operands(void **state)
 	assert_gp(isa_enclu(lp, ISA_ENCLU_EGETKEY));			/* 2 */
 	lp->rcx = RX_LA + 16;
 	assert_epf(isa_enclu(lp, ISA_ENCLU_EGETKEY), RX_LA + 16);	/* 2: no W */
+	lp->rcx = RW_LA + 16;
+	f->readonly[FIXTURE_RW] = true;
+	assert_ordinary_pf(isa_enclu(lp, ISA_ENCLU_EGETKEY), RW_LA + 16);
+	f->readonly[FIXTURE_RW] = false;
 }
 
 static void faults_on_reserved_bits(void **state)

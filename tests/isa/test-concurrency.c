@@ -50,6 +50,50 @@ static struct isa_outcome eremove(struct isa_fixture *f)
 	return isa_fixture_eremove(f, FIXTURE_RW);
 }
 
+static struct isa_outcome edbgrd(struct isa_fixture *f)
+{
+	f->os.rcx = isa_fixture_la(f, FIXTURE_RX);
+	return isa_encls(&f->os, ISA_ENCLS_EDBGRD);
+}
+
+static struct isa_outcome edbgwr(struct isa_fixture *f)
+{
+	f->os.rcx = isa_fixture_la(f, FIXTURE_RX);
+	return isa_encls(&f->os, ISA_ENCLS_EDBGWR);
+}
+
+static struct isa_outcome eaug(struct isa_fixture *f)
+{
+	return isa_fixture_eaug(f, FIXTURE_FREE, FIXTURE_BASE + 0x8000);
+}
+
+static struct isa_outcome emodpr(struct isa_fixture *f)
+{
+	return isa_fixture_emodpr(f, FIXTURE_RX, SECINFO_R);
+}
+
+static struct isa_outcome emodt(struct isa_fixture *f)
+{
+	return isa_fixture_emodt(f, FIXTURE_RX, SECINFO_PT(PT_TRIM));
+}
+
+/* Accepts what is, so that it succeeds however often. */
+static struct isa_outcome eaccept(struct isa_fixture *f)
+{
+	return isa_fixture_eaccept(f, FIXTURE_BASE + 0x3000,
+				   SECINFO_PT(PT_REG) | SECINFO_R | SECINFO_X | SECINFO_PR);
+}
+
+static struct isa_outcome emodpe(struct isa_fixture *f)
+{
+	return isa_fixture_emodpe(f, FIXTURE_BASE + 0x3000, SECINFO_X);
+}
+
+static struct isa_outcome eacceptcopy(struct isa_fixture *f)
+{
+	return isa_fixture_eacceptcopy(f, FIXTURE_BASE + 0x8000, FIXTURE_BASE + 0x3000, REG_RW);
+}
+
 static int setup(void **state)
 {
 	isa_fixture_setup(state);
@@ -104,6 +148,108 @@ static void shared_leaves_lose_to_an_exclusive_holder_only(void **state)
 	(void)state;
 }
 
+static void every_failure_releases_what_it_took(void **state)
+{
+	struct isa_fixture *f = *state;
+
+	for (uint64_t i = 0; i < FIXTURE_NR_FRAMES; i++) {
+		assert_int_equal(atomic_load(&entry(f, i)->base), 0);
+		assert_int_equal(atomic_load(&entry(f, i)->build), 0);
+		assert_int_equal(atomic_load(&entry(f, i)->sgx2), 0);
+	}
+}
+
+/* A leaf, the frame it needs, and what it gets when it cannot have it. */
+struct contender {
+	struct isa_outcome (*leaf)(struct isa_fixture *f);
+	uint64_t frame;
+	uint32_t error;			/* 0: #GP */
+};
+
+static void assert_loses(struct isa_fixture *f, const struct contender *c)
+{
+	const struct isa_outcome out = c->leaf(f);
+
+	if (c->error)
+		assert_error(out, c->error);
+	else
+		assert_gp(out);
+}
+
+/* An enclave that runs, with a page pending in FIXTURE_FREE if @augmented. */
+static struct isa_fixture *running(bool augmented)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+
+	isa_fixture_start(f, NULL, 0);
+	if (augmented)
+		assert_done(eaug(f));
+	return f;
+}
+
+static void dynamic_leaves_lose_with_their_own_outcome(void **state)
+{
+	/* Of these a shared holder stops the first two only. */
+	static const struct contender exclusive[] = {
+		{ eaug, FIXTURE_FREE, 0 }, { emodt, FIXTURE_RX, SGX_EPC_PAGE_CONFLICT },
+	};
+	static const struct contender shared[] = {
+		{ eaug, FIXTURE_SECS, 0 }, { emodpr, FIXTURE_RX, 0 }, { edbgrd, FIXTURE_RX, 0 },
+		{ edbgwr, FIXTURE_RX, 0 }, { eaccept, FIXTURE_RX, 0 }, { emodpe, FIXTURE_RX, 0 },
+		{ eacceptcopy, FIXTURE_FREE, 0 }, { eacceptcopy, FIXTURE_RX, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(exclusive) / sizeof(exclusive[0]); i++) {
+		struct isa_fixture *f = running(false);
+
+		assert_true(isa_epcm_try_shared(entry(f, exclusive[i].frame)));
+		assert_loses(f, &exclusive[i]);
+		isa_epcm_release_shared(entry(f, exclusive[i].frame));
+		assert_true(isa_epcm_try_exclusive(entry(f, exclusive[i].frame)));
+		assert_loses(f, &exclusive[i]);
+		isa_epcm_release_exclusive(entry(f, exclusive[i].frame));
+		assert_done(exclusive[i].leaf(f));
+		isa_fixture_destroy(f);
+	}
+	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
+		struct isa_fixture *f = running(shared[i].leaf == eacceptcopy);
+
+		assert_true(isa_epcm_try_exclusive(entry(f, shared[i].frame)));
+		assert_loses(f, &shared[i]);
+		isa_epcm_release_exclusive(entry(f, shared[i].frame));
+		assert_true(isa_epcm_try_shared(entry(f, shared[i].frame)));
+		assert_done(shared[i].leaf(f));
+		isa_epcm_release_shared(entry(f, shared[i].frame));
+		isa_fixture_destroy(f);
+	}
+	(void)state;
+}
+
+static void one_leaf_changes_a_running_page_at_a_time(void **state)
+{
+	static const struct contender rows[] = {
+		{ emodpr, FIXTURE_RX, SGX_EPC_PAGE_CONFLICT },
+		{ emodt, FIXTURE_RX, SGX_EPC_PAGE_CONFLICT },
+		{ eaccept, FIXTURE_RX, 0 }, { emodpe, FIXTURE_RX, 0 },
+		{ eacceptcopy, FIXTURE_FREE, 0 },
+	};
+	struct isa_fixture *f = running(true);
+
+	assert_true(isa_epcm_try_sgx2(entry(f, FIXTURE_RX)));
+	assert_true(isa_epcm_try_sgx2(entry(f, FIXTURE_FREE)));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_loses(f, &rows[i]);
+	/* Debuggers, and leaves that take the page away, do not ask. */
+	assert_done(edbgrd(f));
+	assert_done(edbgwr(f));
+	assert_done(isa_fixture_eremove(f, FIXTURE_RX));
+	isa_epcm_release_sgx2(entry(f, FIXTURE_RX));
+	isa_epcm_release_sgx2(entry(f, FIXTURE_FREE));
+	every_failure_releases_what_it_took((void **)&f);
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
 static void eextend_does_not_lock_its_secs(void **state)
 {
 	struct isa_fixture *f = isa_fixture_create(NULL);
@@ -129,16 +275,6 @@ static void one_leaf_builds_an_enclave_at_a_time(void **state)
 	assert_done(isa_fixture_eremove(f, FIXTURE_SSA));
 	isa_epcm_release_build(entry(f, FIXTURE_SECS));
 	assert_done(eadd(f));
-}
-
-static void every_failure_releases_what_it_took(void **state)
-{
-	struct isa_fixture *f = *state;
-
-	for (uint64_t i = 0; i < FIXTURE_NR_FRAMES; i++) {
-		assert_int_equal(atomic_load(&entry(f, i)->base), 0);
-		assert_int_equal(atomic_load(&entry(f, i)->build), 0);
-	}
 }
 
 static void shared_holders_have_a_limit(void **state)
@@ -264,6 +400,85 @@ static void *secs_and_child(void *arg)
 	return NULL;
 }
 
+/* --- the same on a running enclave ---------------------------------------- */
+
+#define DYNAMIC_LA (FIXTURE_BASE + 0x8000)
+#define DYNAMIC_FRAME 40u
+
+static struct isa_outcome worker_encls(struct worker *w, uint32_t leaf, uint64_t flags)
+{
+	w->secinfo = (struct sgx_secinfo){ .flags = flags };
+	w->lp.rbx = (uintptr_t)&w->secinfo;
+	w->lp.rcx = isa_fixture_la(w->f, DYNAMIC_FRAME);
+	return isa_encls(&w->lp, leaf);
+}
+
+static struct isa_outcome worker_eaug(struct worker *w)
+{
+	w->pageinfo = (struct sgx_pageinfo){
+		.linaddr = DYNAMIC_LA,
+		.secs = isa_fixture_la(w->f, FIXTURE_SECS),
+	};
+	w->lp.rbx = (uintptr_t)&w->pageinfo;
+	w->lp.rcx = isa_fixture_la(w->f, DYNAMIC_FRAME);
+	return isa_encls(&w->lp, ISA_ENCLS_EAUG);
+}
+
+/* The enclave's leaves, on SECINFO operands nobody writes meanwhile. */
+static struct isa_outcome worker_enclu(struct worker *w, uint32_t leaf, unsigned int secinfo)
+{
+	struct isa_lp lp = w->f->encl;
+
+	lp.rbx = FIXTURE_BASE + 0x2000 + secinfo * 64;
+	lp.rcx = DYNAMIC_LA;
+	lp.rdx = FIXTURE_BASE + 0x3000;
+	return isa_enclu(&lp, leaf);
+}
+
+static const uint64_t dynamic_secinfos[] = {
+	REG_RW | SECINFO_PENDING,
+	SECINFO_PT(PT_REG) | SECINFO_R | SECINFO_PR,
+	SECINFO_PT(PT_TRIM) | SECINFO_MODIFIED,
+	REG_RW,
+};
+
+/* One is the kernel, the other the enclave, neither waits for the other. */
+static void *kernel_and_enclave(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		if (w->id) {
+			for (unsigned int j = 0; j < 3; j++)
+				count(w, worker_enclu(w, ISA_ENCLU_EACCEPT, j));
+			count(w, worker_enclu(w, ISA_ENCLU_EACCEPTCOPY, 3));
+			count(w, worker_enclu(w, ISA_ENCLU_EMODPE, 3));
+			continue;
+		}
+		count(w, worker_eaug(w));
+		count(w, worker_encls(w, ISA_ENCLS_EMODPR, SECINFO_R));
+		count(w, worker_encls(w, ISA_ENCLS_EMODT, SECINFO_PT(PT_TRIM)));
+		isa_secs_track(w->f->m, FIXTURE_SECS);
+		count(w, worker_eremove(w, DYNAMIC_FRAME));
+	}
+	return NULL;
+}
+
+/* Two processors of the enclave, and each its own kernel. */
+static void *both_on_one_page(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned int i = 0; i < ROUNDS; i++) {
+		count(w, worker_eaug(w));
+		count(w, worker_enclu(w, ISA_ENCLU_EACCEPTCOPY, 3));
+		count(w, worker_encls(w, ISA_ENCLS_EMODPR, SECINFO_R));
+		count(w, worker_enclu(w, ISA_ENCLU_EMODPE, 3));
+		count(w, worker_eremove(w, DYNAMIC_FRAME));
+	}
+	return NULL;
+}
+
 static struct worker workers[2];
 
 static void run(struct isa_fixture *f, void *(*work)(void *))
@@ -338,11 +553,39 @@ static void two_processors_on_secs_and_child(void **state)
 	(void)state;
 }
 
+static void with_running_enclave(void *(*work)(void *))
+{
+	struct isa_fixture *f = running(false);
+	uint8_t *page = isa_fixture_contents(f, FIXTURE_RW);
+
+	for (size_t i = 0; i < sizeof(dynamic_secinfos) / sizeof(dynamic_secinfos[0]); i++)
+		memcpy(page + i * 64, &(struct sgx_secinfo){ .flags = dynamic_secinfos[i] }, 64);
+	f->la[DYNAMIC_FRAME] = DYNAMIC_LA;
+	run(f, work);
+	assert_true(workers[0].done > 0);
+	assert_quiet(f);
+	isa_fixture_destroy(f);
+}
+
+static void a_kernel_and_its_enclave(void **state)
+{
+	with_running_enclave(kernel_and_enclave);
+	(void)state;
+}
+
+static void two_processors_on_a_page_of_a_running_enclave(void **state)
+{
+	with_running_enclave(both_on_one_page);
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exclusive_leaves_lose_to_any_holder),
 		cmocka_unit_test(shared_leaves_lose_to_an_exclusive_holder_only),
+		cmocka_unit_test(dynamic_leaves_lose_with_their_own_outcome),
+		cmocka_unit_test(one_leaf_changes_a_running_page_at_a_time),
 		cmocka_unit_test(eextend_does_not_lock_its_secs),
 		cmocka_unit_test(one_leaf_builds_an_enclave_at_a_time),
 		cmocka_unit_test(every_failure_releases_what_it_took),
@@ -350,6 +593,8 @@ int main(void)
 		cmocka_unit_test(two_processors_on_one_page),
 		cmocka_unit_test(two_processors_on_pages_of_their_own),
 		cmocka_unit_test(two_processors_on_secs_and_child),
+		cmocka_unit_test(a_kernel_and_its_enclave),
+		cmocka_unit_test(two_processors_on_a_page_of_a_running_enclave),
 	};
 
 	return cmocka_run_group_tests_name("concurrency", tests, setup, isa_fixture_teardown);

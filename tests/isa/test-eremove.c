@@ -4,6 +4,8 @@
 
 #include "fixture.h"
 
+#include "internal.h"
+
 static int setup(void **state)
 {
 	*state = isa_fixture_create(NULL);
@@ -66,6 +68,35 @@ static void reports_processors_inside(void **state)
 	assert_error(isa_fixture_eremove(f, FIXTURE_SECS), SGX_CHILD_PRESENT);
 	atomic_store(&f->blk.nr_inside[0], 0);
 	assert_done(isa_fixture_eremove(f, FIXTURE_RW));		/* 10 */
+}
+
+/* A page the enclave agreed to lose goes whoever is inside; see also test-edmm.c. */
+static void takes_a_trimmed_page_from_an_active_enclave(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	struct isa_epcm *e = &f->m->epcm[FIXTURE_RW];
+
+	isa_fixture_start(f, NULL, 0);
+	assert_done(isa_fixture_emodt(f, FIXTURE_RW, SECINFO_PT(PT_TRIM)));
+	assert_int_equal(isa_secs_share(f->m, FIXTURE_SECS, &f->blk), 0);
+	atomic_store(&f->blk.nr_inside[0], 1);
+	assert_error(isa_fixture_eremove(f, FIXTURE_RW), SGX_ENCLAVE_ACT); /* 9: MODIFIED */
+	isa_epcm_update(e, EPCM_MODIFIED, 0);
+	assert_done(isa_fixture_eremove(f, FIXTURE_RW));		/* 5 */
+	assert_false(isa_epcm_peek(f->m, FIXTURE_RW).valid);
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+static void takes_a_pending_page(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+
+	isa_fixture_start(f, NULL, 0);
+	assert_done(isa_fixture_eaug(f, 40, FIXTURE_BASE + 0x8000));
+	assert_done(isa_fixture_eremove(f, 40));			/* 10 */
+	isa_fixture_destroy(f);
+	(void)state;
 }
 
 static void counts_nobody_inside_after_unshare(void **state)
@@ -144,6 +175,8 @@ int main(void)
 		cmocka_unit_test(does_nothing_to_an_unused_page),
 		cmocka_unit_test(reports_children_of_a_secs),
 		cmocka_unit_test(reports_processors_inside),
+		cmocka_unit_test(takes_a_trimmed_page_from_an_active_enclave),
+		cmocka_unit_test(takes_a_pending_page),
 		cmocka_unit_test(counts_nobody_inside_after_unshare),
 		cmocka_unit_test(forgets_the_block_with_the_secs),
 		cmocka_unit_test(shares_only_a_secs),

@@ -169,7 +169,8 @@ struct sgx_epc_page;
 /* What to do when a page leaks, beyond recording and reporting it. */
 enum sgx_epc_on_leak {
 	SGX_EPC_LEAK_CONTINUE,	/* nothing */
-	SGX_EPC_LEAK_REFUSE,	/* no new enclaves: ECREATE gives -EBUSY, logged once */
+	/* No new enclaves or virtual EPC: creating gives -EBUSY, logged once. */
+	SGX_EPC_LEAK_REFUSE,
 	SGX_EPC_LEAK_ABORT,	/* end the machine, by abort() */
 };
 
@@ -436,7 +437,11 @@ struct sgx_vepc_config {
 	struct sgx_epc_owner owner;
 };
 
-/** sgx_vepc_create() - an instance without pages.  Return: 0; -ENOMEM; as sgx_epc_usage_get(). */
+/**
+ * sgx_vepc_create() - an instance without pages.
+ * Return: 0; -ENOMEM; -EBUSY no new ones after a leak (on_leak); as
+ * sgx_epc_usage_get().
+ */
 int sgx_vepc_create(struct sgx_epc_pool *pool, const struct sgx_vepc_config *config,
 		    struct sgx_vepc **out);
 
@@ -444,12 +449,15 @@ int sgx_vepc_create(struct sgx_epc_pool *pool, const struct sgx_vepc_config *con
  * sgx_vepc_fault() - the page at @index, allocated when there is none yet.
  * @index: of the page inside the instance.
  * @pa: set on success only.
- * Return: 0; -ENOMEM, -EBUSY, -EINTR as sgx_alloc_epc_page() (it may evict).
+ * Context: any thread, also beside sgx_vepc_remove_all().  It may evict others.
+ * Return: 0; -ENOMEM, -EINTR as sgx_alloc_epc_page(); -EINVAL @index is not
+ * below 2^52.
  */
 int sgx_vepc_fault(struct sgx_vepc *vepc, uint64_t index, uint64_t *pa);
 
 /**
  * sgx_vepc_remove_all() - EREMOVE every page; they stay the instance's.
+ * Context: any thread, also beside sgx_vepc_fault() and itself.
  * Return: how many SECS pages still have children (do the guest's other
  * instances, then this one again); -EBUSY at the first other failure.
  * Source: SGX_IOC_VEPC_REMOVE_ALL.
@@ -459,13 +467,16 @@ long sgx_vepc_remove_all(struct sgx_vepc *vepc);
 /**
  * sgx_vepc_release() - give every page back.  NULL is fine.
  * A SECS whose children are in another instance becomes an orphan: freed at the
- * moment its last child is removed.  Nothing else may use @vepc.
+ * moment its last child is removed, and held against the owner's group until
+ * then.  A page whose EREMOVE fails otherwise is leaked (see
+ * sgx_encl_free_epc_page()).  Nothing else may use @vepc.
  */
 void sgx_vepc_release(struct sgx_vepc *vepc);
 
 /**
- * sgx_vepc_guest_removed() - a guest EREMOVEd a page by itself: an orphan may
- * have lost its last child.  For who carries out the guest's leaves.
+ * sgx_vepc_guest_removed() - a guest EREMOVEd a page by itself, or wrote it out:
+ * an orphan may have lost its last child.  For who carries out the guest's leaves.
+ * Context: any thread.
  */
 void sgx_vepc_guest_removed(struct sgx_epc_pool *pool);
 

@@ -110,6 +110,12 @@ struct epc_activity {
 	_Atomic uint64_t evicted, reloaded, augmented, evict_failed;
 };
 
+/* SECS pages of guests whose instance is gone and whose children are not. */
+struct epc_orphans {
+	struct epc_lock lock;	/* held while EREMOVE runs on them */
+	uint32_t head;
+};
+
 struct sgx_epc_pool {
 	struct epc_port port;
 	struct epc_encls_ops ops;
@@ -129,6 +135,7 @@ struct sgx_epc_pool {
 	atomic_bool refusal_logged;	/* on_leak */
 	/* Threads at work in reclaim.c, which counts them: wait rather than give up. */
 	_Atomic uint32_t nr_reclaimers;
+	struct epc_orphans orphans;
 };
 
 static inline void *epc_alloc(const struct epc_port *port, size_t size)
@@ -308,6 +315,12 @@ void epc_page_leak(struct sgx_epc_pool *pool, struct sgx_epc_page *page,
 
 /** epc_page_set_leaked() - the accounting half of epc_page_leak(). */
 void epc_page_set_leaked(struct sgx_epc_pool *pool, struct sgx_epc_page *page);
+
+/** epc_orphans_init() - an empty list. */
+void epc_orphans_init(struct epc_orphans *orphans);
+
+/** epc_orphans_finish() - forget those whose children leaked: nobody will come for them. */
+void epc_orphans_finish(struct sgx_epc_pool *pool);
 
 /** epc_node_find() - index of the first node with an id >= @id, cyclic. */
 uint32_t epc_node_find(const struct sgx_epc_pool *pool, unsigned int id);

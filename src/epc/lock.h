@@ -5,9 +5,10 @@
  * with growing distance, then asks the port to yield, so that waiting for a
  * preempted holder does not burn the waiter's whole time slice.
  *
- * Lock order: sgx_encl.lock, then either epc_node.lock or epc_ledger.lock,
- * which are never held together; neither is two nodes' lock.  No lock of the
- * pool is held while an ENCLS operation or the port is called; sgx_encl.lock is.
+ * Lock order: sgx_encl.lock or sgx_vepc.lock or epc_orphans.lock, then either
+ * epc_node.lock or epc_ledger.lock; of each group only one is held, and never
+ * two nodes'.  Those of the first group are held while ENCLS operations run, the
+ * others neither then nor while the port is called.
  */
 #ifndef EPC_LOCK_H
 #define EPC_LOCK_H

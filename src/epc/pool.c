@@ -175,6 +175,7 @@ int sgx_epc_pool_create(const struct sgx_epc_config *config, struct sgx_epc_pool
 	pool->mm = config->mm;
 	pool->overcommit = config->overcommit;
 	pool->on_leak = config->on_leak;
+	epc_orphans_init(&pool->orphans);
 
 	err = check_sections(pool, config);
 	if (!err)
@@ -196,6 +197,7 @@ void sgx_epc_pool_destroy(struct sgx_epc_pool *pool)
 	if (!pool)
 		return;
 	port = pool->port;
+	epc_orphans_finish(pool);
 	epc_free(&port, pool->nodes_mem);
 	epc_free(&port, pool->ledger.rows);
 	epc_free(&port, pool->sections);

@@ -234,6 +234,13 @@ struct sgx_secinfo {
 	uint8_t reserved_8[56];
 };
 
+struct sgx_pcmd {
+	struct sgx_secinfo secinfo;	/* 0 */
+	uint64_t enclaveid;		/* 64 */
+	uint8_t reserved_72[40];
+	uint8_t mac[16];		/* 112 */
+};
+
 struct sgx_sigstruct {
 	uint8_t header[16];		/* 0 */
 	uint32_t vendor;		/* 16 */

@@ -163,7 +163,7 @@ struct isa_config {
 	uint8_t boot_random[32]; /* REPORT_KEYID and the paging key of this power cycle */
 	/*
 	 * Where the contents of a frame are: 4096 bytes, page aligned, valid
-	 * until the frame is EREMOVEd.  Frames are numbered from 0 through the
+	 * until the frame is EREMOVEd or written out.  Frames are numbered from 0 through the
 	 * sections in order.  Called with any frame, from any thread.
 	 */
 	void *(*epc_page)(void *ctx, uint64_t frame);

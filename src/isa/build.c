@@ -7,7 +7,6 @@
  */
 #include "internal.h"
 
-#define PAGEINFO_ALIGNMENT 32u
 #define CHUNK_SIZE 256u
 
 #define MIN_ENCLAVE_SIZE (2 * SGX_PAGE_SIZE)
@@ -186,7 +185,7 @@ static void eadd_commit(struct isa_machine *m, struct eadd *a, struct sgx_secs *
 		tcs->state = 0;
 	}
 	isa_measure_eadd(secs, linaddr - secs->baseaddr, &a->secinfo);
-	atomic_fetch_add_explicit(&isa_secs_state(secs)->nr_children, 1, memory_order_relaxed);
+	isa_secs_add_child(secs);
 	isa_epcm_set(a->e, (uint32_t)isa_epcm_frame(m, a->secs_e),
 		     linaddr | EPCM_VALID | EPCM_PT(pt) | EPCM_RWX(a->secinfo.flags));
 }

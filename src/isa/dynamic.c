@@ -9,8 +9,6 @@
  */
 #include "internal.h"
 
-#define PAGEINFO_ALIGNMENT 32u
-
 #define NOT_ACCEPTED (EPCM_PENDING | EPCM_MODIFIED)
 
 /* --- EAUG ---------------------------------------------------------------- */
@@ -18,10 +16,8 @@
 static void eaug_commit(struct isa_machine *m, struct isa_epcm *e, struct isa_epcm *secs_e,
 			uint64_t linaddr)
 {
-	struct sgx_secs *secs = isa_epc_page(m, secs_e);
-
 	memset(isa_epc_page(m, e), 0, SGX_PAGE_SIZE);
-	atomic_fetch_add_explicit(&isa_secs_state(secs)->nr_children, 1, memory_order_relaxed);
+	isa_secs_add_child(isa_epc_page(m, secs_e));
 	isa_epcm_set(e, (uint32_t)isa_epcm_frame(m, secs_e),
 		     linaddr | EPCM_VALID | EPCM_PENDING | EPCM_PT(PT_REG) |
 			     EPCM_RWX(SECINFO_R | SECINFO_W));

@@ -117,6 +117,7 @@ static inline enum sgx_page_type isa_epcm_pt(const struct isa_epcm *e)
 	return (isa_epcm_word(e) & EPCM_PT_MASK) >> EPCM_PT_SHIFT;
 }
 
+/* The pages that belong to a SECS; it and VA pages stand alone. */
 static inline bool isa_pt_is_child(enum sgx_page_type pt)
 {
 	return pt == PT_REG || pt == PT_TCS || pt == PT_TRIM || pt == PT_SS_FIRST ||
@@ -131,6 +132,26 @@ static inline bool isa_epcm_is_secs(const struct isa_epcm *e)
 static inline uint64_t isa_epcm_enclaveaddress(const struct isa_epcm *e)
 {
 	return isa_epcm_word(e) & SGX_PAGE_MASK;
+}
+
+/* The part of an entry that SECINFO.FLAGS of a PCMD carries, in its format. */
+static inline uint64_t isa_epcm_secinfo(uint64_t word)
+{
+	return ((word >> EPCM_RWX_SHIFT) & SECINFO_RWX) |
+	       (word & EPCM_PENDING ? SECINFO_PENDING : 0) |
+	       (word & EPCM_MODIFIED ? SECINFO_MODIFIED : 0) |
+	       (word & EPCM_PR ? SECINFO_PR : 0) |
+	       SECINFO_PT((word & EPCM_PT_MASK) >> EPCM_PT_SHIFT);
+}
+
+/* And back; @flags has a page type. */
+static inline uint64_t isa_epcm_from_secinfo(uint64_t flags)
+{
+	return EPCM_RWX(flags) |
+	       (flags & SECINFO_PENDING ? EPCM_PENDING : 0) |
+	       (flags & SECINFO_MODIFIED ? EPCM_MODIFIED : 0) |
+	       (flags & SECINFO_PR ? EPCM_PR : 0) |
+	       EPCM_PT((flags & SECINFO_PT_MASK) >> SECINFO_PT_SHIFT);
 }
 
 static inline bool isa_epcm_try_exclusive(struct isa_epcm *e)

@@ -7,6 +7,7 @@
 #define SWSGX_ISA_INTERNAL_H
 
 #include <stdnoreturn.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <swsgx/isa.h>
@@ -31,6 +32,8 @@ struct isa_machine {
 	uint8_t root_key[16];
 	uint8_t seal_fuses[16];
 	uint8_t report_keyid[32];
+	struct isa_gcm *paging;		/* under this power cycle's paging key */
+	_Atomic uint64_t paging_version; /* of the next page that goes out */
 };
 
 static inline bool isa_has_attribute(const struct isa_machine *m, uint64_t flag)
@@ -65,6 +68,11 @@ static inline struct isa_outcome isa_zf(enum sgx_error code)
 	return (struct isa_outcome){ .kind = ISA_ERROR, .code = code };
 }
 
+static inline struct isa_outcome isa_cf(enum sgx_error code)
+{
+	return (struct isa_outcome){ .kind = ISA_INFO, .code = code };
+}
+
 static inline struct isa_outcome isa_fault(enum x86_vector vector)
 {
 	return (struct isa_outcome){ .kind = ISA_FAULT, .vector = vector };
@@ -94,6 +102,11 @@ static inline struct isa_outcome isa_epf(const struct isa_lp *lp, uint64_t la, b
 
 /* --- operands ------------------------------------------------------------ */
 
+#define PAGEINFO_ALIGNMENT 32u
+#define SECINFO_ALIGNMENT 64u
+#define PCMD_ALIGNMENT 128u
+#define VA_SLOT_SIZE 8u
+
 static inline bool isa_is_aligned(uint64_t la, uint64_t alignment)
 {
 	return !(la & (alignment - 1));
@@ -113,6 +126,20 @@ static inline bool isa_read(struct isa_lp *lp, uint64_t la, void *dst, size_t n,
 			    struct isa_outcome *out)
 {
 	return lp->mmu->read(lp->mmu_ctx, la, dst, n, out);
+}
+
+static inline bool isa_write(struct isa_lp *lp, uint64_t la, const void *src, size_t n,
+			     struct isa_outcome *out)
+{
+	return lp->mmu->write(lp->mmu_ctx, la, src, n, out);
+}
+
+/* May ordinary memory at @la be written?  Asked before a leaf changes anything. */
+static inline bool isa_probe_write(struct isa_lp *lp, uint64_t la, struct isa_outcome *out)
+{
+	uint64_t pa;
+
+	return lp->mmu->translate(lp->mmu_ctx, la, true, &pa, out);
 }
 
 /**
@@ -146,8 +173,6 @@ bool isa_encl_may_access(const struct isa_lp *lp, const struct isa_epcm *e, uint
 /** isa_encl_read() - copy @n bytes of an operand that was found accessible. */
 void isa_encl_read(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la, void *dst,
 		   size_t n);
-
-#define SECINFO_ALIGNMENT 64u
 
 static inline enum sgx_page_type isa_secinfo_pt(const struct sgx_secinfo *secinfo)
 {
@@ -185,6 +210,7 @@ static inline void *isa_epc_page(const struct isa_machine *m, const struct isa_e
  */
 #define ISA_SECS_STATE_OFFSET 512u
 #define ISA_MAX_PENDING 48u
+#define ISA_TRACKING 0xffu
 
 struct isa_secs_state {
 	uint64_t eid;
@@ -193,7 +219,7 @@ struct isa_secs_state {
 	/* Tracking.  Guarded by ETRACK's lock, which is the reader of @flushed. */
 	_Atomic uint64_t epoch;
 	_Atomic uint64_t flushed;	/* nobody holds translations from before this epoch */
-	_Atomic uint8_t tracking;	/* 1: an ETRACK runs */
+	_Atomic uint8_t tracking;	/* ISA_TRACKING, or the EWBs that rely on no ETRACK */
 	struct isa_encl_block block;	/* in use while none is shared */
 	_Atomic uint32_t initialized;	/* written under the build lock */
 	uint32_t xsave_size;
@@ -246,6 +272,32 @@ bool isa_secs_track(struct isa_machine *m, uint64_t frame);
  */
 bool isa_is_tracked(struct isa_machine *m, const struct isa_epcm *e);
 
+/** isa_secs_try_track() - take the tracking facility, as ETRACK; it is not waited for. */
+bool isa_secs_try_track(struct sgx_secs *secs);
+void isa_secs_release_track(struct sgx_secs *secs);
+
+/** isa_secs_try_hold_epoch() - keep ETRACK away meanwhile, beside others that do. */
+bool isa_secs_try_hold_epoch(struct sgx_secs *secs);
+void isa_secs_release_epoch(struct sgx_secs *secs);
+
+/** isa_secs_is_tracking() - does an ETRACK run just now? */
+static inline bool isa_secs_is_tracking(struct sgx_secs *secs)
+{
+	return atomic_load(&isa_secs_state(secs)->tracking) == ISA_TRACKING;
+}
+
+/** isa_secs_add_child() - one more EPC page belongs to @secs; the caller holds the SECS. */
+void isa_secs_add_child(struct sgx_secs *secs);
+
+/**
+ * isa_secs_drop_child() - one page less; it is invalid already.
+ * The SECS may go away as soon as its count allows it: the caller's last access.
+ */
+void isa_secs_drop_child(struct isa_machine *m, uint32_t frame);
+
+/** isa_secs_reload() - @secs has come back into EPC, at @frame. */
+void isa_secs_reload(struct isa_machine *m, uint64_t frame, struct sgx_secs *secs);
+
 /** isa_secs_publish_init() - tell a shared block that EINIT succeeded. */
 void isa_secs_publish_init(struct isa_machine *m, const struct isa_epcm *e,
 			   const struct sgx_secs *secs);
@@ -282,6 +334,33 @@ void isa_einittoken_mac(const struct isa_machine *m, const struct sgx_einittoken
 /** isa_cpusvn_is_supported() - is @cpusvn not beyond the machine's own? */
 bool isa_cpusvn_is_supported(const struct isa_machine *m, const uint8_t cpusvn[16]);
 
+/* --- pages outside EPC ---------------------------------------------------- */
+
+/* What belongs to a page outside EPC beside its contents. */
+struct isa_sealed {
+	uint64_t version;	/* from the VA slot */
+	uint64_t eid;		/* of the owner; 0 for SECS and VA pages */
+	uint64_t linaddr;
+	const struct sgx_pcmd *pcmd;
+};
+
+/** isa_seal_version() - a version no page of this power cycle has had; not 0. */
+uint64_t isa_seal_version(struct isa_machine *m);
+
+/**
+ * isa_seal_page() - encrypt the 4096 bytes at @page to @out.
+ * @s: SECINFO of its PCMD is filled and its reserved bytes are 0.
+ */
+void isa_seal_page(struct isa_machine *m, const struct isa_sealed *s, const void *page, void *out,
+		   uint8_t mac[16]);
+
+/**
+ * isa_unseal_page() - decrypt the 4096 bytes at @page in place.
+ * Return: does the MAC of s->pcmd vouch for @page and for all of @s?  If not,
+ * @page holds nothing of use to anybody.
+ */
+bool isa_unseal_page(struct isa_machine *m, const struct isa_sealed *s, void *page);
+
 /* --- leaves -------------------------------------------------------------- */
 
 struct isa_outcome isa_ecreate(struct isa_lp *lp);
@@ -289,6 +368,12 @@ struct isa_outcome isa_eadd(struct isa_lp *lp);
 struct isa_outcome isa_eextend(struct isa_lp *lp);
 struct isa_outcome isa_einit(struct isa_lp *lp);
 struct isa_outcome isa_eremove(struct isa_lp *lp);
+struct isa_outcome isa_epa(struct isa_lp *lp);
+struct isa_outcome isa_eblock(struct isa_lp *lp);
+struct isa_outcome isa_etrack(struct isa_lp *lp);
+struct isa_outcome isa_ewb(struct isa_lp *lp);
+struct isa_outcome isa_eldb(struct isa_lp *lp);
+struct isa_outcome isa_eldu(struct isa_lp *lp);
 struct isa_outcome isa_ereport(struct isa_lp *lp);
 struct isa_outcome isa_egetkey(struct isa_lp *lp);
 struct isa_outcome isa_edbgrd(struct isa_lp *lp);
@@ -299,5 +384,12 @@ struct isa_outcome isa_emodt(struct isa_lp *lp);
 struct isa_outcome isa_eaccept(struct isa_lp *lp);
 struct isa_outcome isa_eacceptcopy(struct isa_lp *lp);
 struct isa_outcome isa_emodpe(struct isa_lp *lp);
+
+/**
+ * isa_eld() - what all leaves that reload a page do.
+ * @blocked: EPCM_BLOCKED when a child page comes back blocked, else 0.
+ * @conflict: what the loser of a conflict gets.
+ */
+struct isa_outcome isa_eld(struct isa_lp *lp, uint64_t blocked, struct isa_outcome conflict);
 
 #endif /* SWSGX_ISA_INTERNAL_H */

@@ -91,10 +91,14 @@ void isa_keys_init(struct isa_machine *m)
 	static const char root[32] = "swsgx root key";
 	static const char fuses[32] = "swsgx seal fuses";
 	static const char keyid[32] = "swsgx report key id";
+	static const char paging[32] = "swsgx paging key";
+	uint8_t paging_key[16];
 
 	label_secret(root, m->config.seed, m->root_key, sizeof(m->root_key));
 	label_secret(fuses, m->config.seed, m->seal_fuses, sizeof(m->seal_fuses));
 	label_secret(keyid, m->config.boot_random, m->report_keyid, sizeof(m->report_keyid));
+	label_secret(paging, m->config.boot_random, paging_key, sizeof(paging_key));
+	isa_gcm_set_key(m->paging, paging_key);
 }
 
 static void read_owner_epoch(const struct isa_machine *m, uint8_t epoch[16])

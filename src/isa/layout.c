@@ -96,6 +96,12 @@ SIZE(sgx_secinfo, 64);
 FIELD(sgx_secinfo, flags, 0, 8);
 FIELD(sgx_secinfo, reserved_8, 8, 56);
 
+SIZE(sgx_pcmd, 128);
+FIELD(sgx_pcmd, secinfo, 0, 64);
+FIELD(sgx_pcmd, enclaveid, 64, 8);
+FIELD(sgx_pcmd, reserved_72, 72, 40);
+FIELD(sgx_pcmd, mac, 112, 16);
+
 SIZE(sgx_sigstruct, 1808);
 FIELD(sgx_sigstruct, header, 0, 16);
 FIELD(sgx_sigstruct, vendor, 16, 4);

@@ -68,7 +68,8 @@ static int allocate(struct isa_machine *m)
 	m->first_frame = calloc(nr_sections, sizeof(m->first_frame[0]));
 	m->epcm = calloc(m->nr_frames, sizeof(m->epcm[0]));
 	m->shared = calloc(m->nr_frames, sizeof(m->shared[0]));
-	return m->sections && m->first_frame && m->epcm && m->shared ? 0 : -ENOMEM;
+	m->paging = isa_gcm_create();
+	return m->sections && m->first_frame && m->epcm && m->shared && m->paging ? 0 : -ENOMEM;
 }
 
 static void number_frames(struct isa_machine *m)
@@ -108,6 +109,7 @@ int isa_machine_create(const struct isa_config *config, struct isa_machine **out
 	number_frames(m);
 	m->xfrm = supported_xfrm(config);
 	atomic_init(&m->next_eid, 1);
+	atomic_init(&m->paging_version, 1);
 	for (int i = 0; i < 2; i++) {
 		uint64_t half;
 
@@ -127,6 +129,7 @@ void isa_machine_destroy(struct isa_machine *m)
 	free(m->first_frame);
 	free(m->epcm);
 	free(m->shared);
+	isa_gcm_destroy(m->paging);
 	free(m);
 }
 

@@ -1,11 +1,134 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Pages on their way out: EREMOVE.
+ * What an EPC page is used for and that it stops being used: EPA, EBLOCK,
+ * ETRACK and EREMOVE.  EWB and its reversal are in evict.c.
  *
  * Trailing numbers count the checks in the order the manual's Operation
  * section has them.
  */
 #include "internal.h"
+
+/* --- EPA ------------------------------------------------------------------ */
+
+/**
+ * isa_epa() - ENCLS[EPA]: make a version array of the page at RCX.
+ * Source: SDM, EPA, Operation.
+ */
+struct isa_outcome isa_epa(struct isa_lp *lp)
+{
+	struct isa_outcome out = isa_ok();
+	struct isa_epcm *e;
+
+	if (lp->rbx != PT_VA || !isa_is_aligned(lp->rcx, SGX_PAGE_SIZE))
+		return isa_gp();					/* 1 */
+	e = isa_epc_resolve(lp, lp->rcx, true, &out);
+	if (!e)
+		return out;						/* 2 */
+	if (!isa_epcm_try_exclusive(e))
+		return isa_gp();					/* 3 */
+	if (isa_epcm_is_valid(e)) {
+		out = isa_epf(lp, lp->rcx, true);			/* 4 */
+	} else {
+		memset(isa_epc_page(lp->m, e), 0, SGX_PAGE_SIZE);
+		isa_epcm_set(e, EPCM_NO_SECS, EPCM_VALID | EPCM_PT(PT_VA));
+	}
+	isa_epcm_release_exclusive(e);
+	return out;
+}
+
+/* --- EBLOCK --------------------------------------------------------------- */
+
+/*
+ * Steps 7 and 8.  BLOCKED first: whoever enters once the epoch is read loads no
+ * translation of the page any more.
+ */
+static struct isa_outcome block(struct isa_machine *m, struct isa_epcm *e)
+{
+	struct sgx_secs *secs = isa_owner(m, e);
+
+	if (isa_secs_is_tracking(secs))
+		return isa_zf(SGX_ENTRYEPOCH_LOCKED);
+	if (atomic_fetch_or(&e->word, EPCM_BLOCKED) & EPCM_BLOCKED)
+		return isa_cf(SGX_BLKSTATE);				/* 7 */
+	isa_epcm_stamp(e, isa_secs_epoch(secs));			/* 8 */
+	return isa_ok();
+}
+
+/* From check 4 on: the page is held shared. */
+static struct isa_outcome eblock_entry(struct isa_machine *m, struct isa_epcm *e)
+{
+	if (!isa_epcm_is_valid(e))
+		return isa_zf(SGX_PG_INVLD);				/* 4 */
+	if (isa_epcm_pt(e) == PT_SECS)
+		return isa_cf(SGX_PG_IS_SECS);				/* 5 */
+	if (!isa_pt_is_child(isa_epcm_pt(e)))
+		return isa_cf(SGX_NOTBLOCKABLE);			/* 6 */
+	return block(m, e);						/* 7, 8 */
+}
+
+/**
+ * isa_eblock() - ENCLS[EBLOCK]: no new translations to the page at RCX.
+ * Source: SDM, EBLOCK, Operation.
+ */
+struct isa_outcome isa_eblock(struct isa_lp *lp)
+{
+	struct isa_outcome out;
+	struct isa_epcm *e;
+
+	if (!isa_is_aligned(lp->rcx, SGX_PAGE_SIZE))
+		return isa_gp();					/* 1 */
+	e = isa_epc_resolve(lp, lp->rcx, true, &out);
+	if (!e)
+		return out;						/* 2 */
+	if (!isa_epcm_try_shared(e))
+		return isa_zf(SGX_EPC_PAGE_CONFLICT);			/* 3 */
+
+	out = eblock_entry(lp->m, e);
+	isa_epcm_release_shared(e);
+	return out;
+}
+
+/* --- ETRACK --------------------------------------------------------------- */
+
+/* From check 4 on: the SECS is held shared. */
+static struct isa_outcome etrack_entry(struct isa_lp *lp, struct isa_epcm *e)
+{
+	struct sgx_secs *secs;
+	bool begun;
+
+	if (!isa_epcm_is_secs(e))
+		return isa_epf(lp, lp->rcx, true);			/* 4, 5 */
+	secs = isa_epc_page(lp->m, e);
+	if (!isa_secs_try_track(secs))
+		return isa_gp();					/* 3 */
+	begun = isa_secs_track(lp->m, isa_epcm_frame(lp->m, e));
+	isa_secs_release_track(secs);
+	return begun ? isa_ok() : isa_zf(SGX_PREV_TRK_INCMPL);		/* 6, 7 */
+}
+
+/**
+ * isa_etrack() - ENCLS[ETRACK]: begin a tracking cycle of the enclave at RCX.
+ * Source: SDM, ETRACK, Operation.
+ */
+struct isa_outcome isa_etrack(struct isa_lp *lp)
+{
+	struct isa_outcome out;
+	struct isa_epcm *e;
+
+	if (!isa_is_aligned(lp->rcx, SGX_PAGE_SIZE))
+		return isa_gp();					/* 1 */
+	e = isa_epc_resolve(lp, lp->rcx, true, &out);
+	if (!e)
+		return out;						/* 2 */
+	if (!isa_epcm_try_shared(e))
+		return isa_gp();					/* 3 */
+
+	out = etrack_entry(lp, e);
+	isa_epcm_release_shared(e);
+	return out;
+}
+
+/* --- EREMOVE -------------------------------------------------------------- */
 
 static struct isa_outcome remove_secs(struct isa_machine *m, struct isa_epcm *e)
 {
@@ -19,23 +142,21 @@ static struct isa_outcome remove_secs(struct isa_machine *m, struct isa_epcm *e)
 	return isa_ok();
 }
 
-/* The SECS may go as soon as its count says so: last access. */
-static struct isa_outcome drop_child(struct isa_machine *m, struct isa_epcm *e)
+/* 10, and 5 for what the enclave has given up itself. */
+static struct isa_outcome remove_child(struct isa_machine *m, struct isa_epcm *e)
 {
-	struct sgx_secs *secs = isa_owner(m, e);
+	const uint32_t owner = isa_epcm_secs(e);
 
 	isa_epcm_set(e, EPCM_NO_SECS, 0);
-	if (!atomic_fetch_sub_explicit(&isa_secs_state(secs)->nr_children, 1,
-				       memory_order_release))
-		isa_bug();
+	isa_secs_drop_child(m, owner);
 	return isa_ok();
 }
 
-static struct isa_outcome remove_child(struct isa_machine *m, struct isa_epcm *e)
+static struct isa_outcome remove_inactive_child(struct isa_machine *m, struct isa_epcm *e)
 {
 	if (isa_secs_is_active(m, isa_epcm_secs(e)))
 		return isa_zf(SGX_ENCLAVE_ACT);				/* 9 */
-	return drop_child(m, e);					/* 10 */
+	return remove_child(m, e);					/* 10 */
 }
 
 /* From check 4 on: the page is held exclusively. */
@@ -47,21 +168,20 @@ static struct isa_outcome eremove_entry(struct isa_machine *m, struct isa_epcm *
 		return isa_ok();					/* 4 */
 
 	switch ((enum sgx_page_type)((word & EPCM_PT_MASK) >> EPCM_PT_SHIFT)) {
-	case PT_SECS:
-		return remove_secs(m, e);				/* 6-8 */
 	case PT_VA:
 		isa_epcm_set(e, EPCM_NO_SECS, 0);			/* 5 */
 		return isa_ok();
+	case PT_SECS:
+		return remove_secs(m, e);				/* 6-8 */
 	case PT_TRIM:
-		/* The enclave has agreed that nobody uses it. */
 		if (!(word & EPCM_MODIFIED))
-			return drop_child(m, e);			/* 5 */
-		return remove_child(m, e);				/* 9, 10 */
+			return remove_child(m, e);			/* 5 */
+		return remove_inactive_child(m, e);			/* 9, 10 */
 	case PT_REG:
 	case PT_TCS:
 	case PT_SS_FIRST:
 	case PT_SS_REST:
-		return remove_child(m, e);				/* 9, 10 */
+		return remove_inactive_child(m, e);			/* 9, 10 */
 	}
 	isa_bug();
 }

@@ -102,6 +102,20 @@ bool isa_secs_is_active(struct isa_machine *m, uint64_t frame)
 	return atomic_load(&blk->nr_inside[0]) || atomic_load(&blk->nr_inside[1]);
 }
 
+/* --- child pages ---------------------------------------------------------- */
+
+void isa_secs_add_child(struct sgx_secs *secs)
+{
+	atomic_fetch_add_explicit(&isa_secs_state(secs)->nr_children, 1, memory_order_relaxed);
+}
+
+void isa_secs_drop_child(struct isa_machine *m, uint32_t frame)
+{
+	/* Pairs with the acquire of whoever removes the SECS. */
+	if (!atomic_fetch_sub_explicit(&state_at(m, frame)->nr_children, 1, memory_order_release))
+		isa_bug();
+}
+
 /* --- tracking ------------------------------------------------------------- */
 
 /* Has everybody who entered before @epoch, the current one, left since? */
@@ -110,6 +124,35 @@ static bool earlier_are_out(struct isa_machine *m, uint64_t frame, uint64_t epoc
 	if (atomic_load(&state_at(m, frame)->flushed) >= epoch)
 		return true;
 	return !atomic_load(&block_at(m, frame)->nr_inside[(epoch + 1) & 1]);
+}
+
+bool isa_secs_try_track(struct sgx_secs *secs)
+{
+	uint8_t nobody = 0;
+
+	return atomic_compare_exchange_strong(&isa_secs_state(secs)->tracking, &nobody,
+					      ISA_TRACKING);
+}
+
+void isa_secs_release_track(struct sgx_secs *secs)
+{
+	atomic_store(&isa_secs_state(secs)->tracking, 0);
+}
+
+bool isa_secs_try_hold_epoch(struct sgx_secs *secs)
+{
+	_Atomic uint8_t *tracking = &isa_secs_state(secs)->tracking;
+	uint8_t n = atomic_load(tracking);
+
+	while (n < ISA_TRACKING - 1)
+		if (atomic_compare_exchange_weak(tracking, &n, (uint8_t)(n + 1)))
+			return true;
+	return false;
+}
+
+void isa_secs_release_epoch(struct sgx_secs *secs)
+{
+	atomic_fetch_sub(&isa_secs_state(secs)->tracking, 1);
 }
 
 bool isa_secs_track(struct isa_machine *m, uint64_t frame)
@@ -153,6 +196,15 @@ void isa_flush_translations(struct isa_machine *m, uint64_t frame)
 void isa_secs_forget(struct isa_machine *m, uint64_t frame)
 {
 	atomic_store_explicit(&m->shared[frame], NULL, memory_order_release);
+}
+
+void isa_secs_reload(struct isa_machine *m, uint64_t frame, struct sgx_secs *secs)
+{
+	struct isa_secs_state *state = isa_secs_state(secs);
+
+	/* It went out without child pages, so without anybody inside. */
+	fill_block(&state->block, secs, state);
+	isa_secs_forget(m, frame);
 }
 
 void isa_secs_publish_init(struct isa_machine *m, const struct isa_epcm *e,

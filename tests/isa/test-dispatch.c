@@ -118,9 +118,16 @@ static void known_leaves_are_reached(void **state)
 	assert_epf(isa_encls(&f->os, ISA_ENCLS_EDBGRD), ram);
 	assert_epf(isa_encls(&f->os, ISA_ENCLS_EDBGWR), ram);
 	assert_epf(isa_encls(&f->os, ISA_ENCLS_EEXTEND), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_ELDB), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_ELDU), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EBLOCK), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EWB), ram);
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_ETRACK), ram);
 	assert_epf(isa_encls(&f->os, ISA_ENCLS_EAUG), ram);
 	assert_epf(isa_encls(&f->os, ISA_ENCLS_EMODPR), ram);
 	assert_epf(isa_encls(&f->os, ISA_ENCLS_EMODT), ram);
+	f->os.rbx = PT_VA;
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EPA), ram);
 }
 
 struct intercepted {

@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "internal.h"
+#include "cache.h"
 
 /* Fruitless rounds of eviction, nobody else at work, before giving up. */
 #define IDLE_ROUNDS 64
@@ -14,18 +14,21 @@
 /* --- taking --------------------------------------------------------------- */
 
 /*
- * The first page of the free list that is not poisoned: poison leaves a page
- * in the list, because finding it there would take a walk.
+ * Poison leaves a page in the list, because finding it there would take a walk:
+ * it is dropped here.
  */
-static struct sgx_epc_page *pop_free(struct sgx_epc_pool *pool, struct epc_node *node)
+struct sgx_epc_page *epc_node_pop(struct sgx_epc_pool *pool, struct epc_node *node)
 {
 	struct sgx_epc_page *page;
 	uint8_t state;
 
 	while ((page = epc_list_pop(pool, &node->free_head))) {
 		state = atomic_load_explicit(&page->state, memory_order_relaxed);
-		if (state == EPC_PAGE_FREE)
+		if (state == EPC_PAGE_FREE) {
+			epc_node_add_free(node, -1);
+			node->nr_out++;
 			return page;
+		}
 		if (state != EPC_PAGE_POISONED)
 			epc_bug(pool, page, __func__);
 	}
@@ -38,46 +41,97 @@ static struct sgx_epc_page *alloc_from_node(struct sgx_epc_pool *pool, struct ep
 	struct sgx_epc_page *page;
 
 	epc_lock(&node->lock, &pool->port);
-	page = pop_free(pool, node);
+	page = epc_node_pop(pool, node);
 	if (page) {
 		page->owner = owner;
 		atomic_store_explicit(&page->state, EPC_PAGE_CLEAN, memory_order_relaxed);
-		epc_node_add_free(node, -1);
-		node->nr_out++;
 	}
 	epc_unlock(&node->lock);
 	return page;
 }
 
 /*
- * Every other node, once, onwards from @near.  Counted, not "until back at the
- * start", so that it ends whatever it is given.  Out of line, because the fast
- * path would have to save registers for it.
+ * Every node once, onwards from @near.  Counted, not "until back at the start",
+ * so that it ends whatever it is given.
  */
-static __attribute__((noinline)) struct sgx_epc_page *
-alloc_from_others(struct sgx_epc_pool *pool, uint32_t near, const struct sgx_epc_owner *owner)
+static struct sgx_epc_page *alloc_from_lists(struct sgx_epc_pool *pool, uint32_t near,
+					     const struct sgx_epc_owner *owner)
 {
 	struct sgx_epc_page *page = NULL;
 	uint32_t i, n = near;
 
-	for (i = 1; i < pool->nr_nodes && !page; i++) {
-		n = n + 1 == pool->nr_nodes ? 0 : n + 1;
+	for (i = 0; i < pool->nr_nodes && !page; i++) {
 		page = alloc_from_node(pool, &pool->nodes[n], owner);
+		n = n + 1 == pool->nr_nodes ? 0 : n + 1;
 	}
+	return page;
+}
+
+/*
+ * The last resort before evicting: what other threads' caches hold.  While they
+ * are seized none can be filled again, so a page in one of them is not missed.
+ */
+static struct sgx_epc_page *alloc_from_caches(struct sgx_epc_pool *pool, uint32_t near,
+					      const struct sgx_epc_owner *owner)
+{
+	struct sgx_epc_page *page;
+	uint32_t i;
+
+	if (!pool->caches.nr)
+		return NULL;
+	epc_caches_seize(pool);
+	for (i = 0; i < pool->caches.nr; i++)
+		epc_cache_flush(pool, &pool->caches.all[i], 0);
+	page = alloc_from_lists(pool, near, owner);
+	epc_caches_return(pool);
+	return page;
+}
+
+static uint32_t near_node(struct sgx_epc_pool *pool)
+{
+	if (pool->nr_nodes == 1)
+		return 0;
+	return epc_node_find(pool, pool->port.node(pool->port.ctx));
+}
+
+/* Out of the calling thread's cache, inside it; NULL when it has none of @node. */
+static inline struct sgx_epc_page *cache_take(struct sgx_epc_pool *pool, struct epc_cache *cache,
+					      const struct epc_node *node,
+					      const struct sgx_epc_owner *owner)
+{
+	const uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
+	struct sgx_epc_page *page;
+
+	if (!nr || atomic_load_explicit(&cache->node, memory_order_relaxed) != node)
+		return NULL;
+	page = cache->pages[nr - 1];
+	/* Also how a page would be found that two threads have freed at once. */
+	if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CACHED)
+		epc_bug(pool, page, "sgx_alloc_epc_page");
+	atomic_store_explicit(&cache->nr, nr - 1, memory_order_relaxed);
+	page->owner = owner;
+	atomic_store_explicit(&page->state, EPC_PAGE_CLEAN, memory_order_relaxed);
 	return page;
 }
 
 static struct sgx_epc_page *alloc_anywhere(struct sgx_epc_pool *pool,
 					   const struct sgx_epc_owner *owner)
 {
-	struct sgx_epc_page *page;
-	uint32_t near = 0;
+	const uint32_t near = near_node(pool);
+	struct epc_cache *cache = epc_cache_enter(pool);
+	struct sgx_epc_page *page = NULL;
 
-	if (pool->nr_nodes > 1)
-		near = epc_node_find(pool, pool->port.node(pool->port.ctx));
-
-	page = alloc_from_node(pool, &pool->nodes[near], owner);
-	return page ? page : alloc_from_others(pool, near, owner);
+	if (cache) {
+		page = cache_take(pool, cache, &pool->nodes[near], owner);
+		if (!page) {
+			epc_cache_fill(pool, cache, &pool->nodes[near]);
+			page = cache_take(pool, cache, &pool->nodes[near], owner);
+		}
+		epc_cache_leave(pool, cache);
+	}
+	if (!page)
+		page = alloc_from_lists(pool, near, owner);
+	return page ? page : alloc_from_caches(pool, near, owner);
 }
 
 /* --- evicting -------------------------------------------------------------- */
@@ -160,13 +214,36 @@ static void check_watermark(struct sgx_epc_pool *pool)
 		pool->port.wake_reclaimer(pool->port.ctx);
 }
 
-int sgx_alloc_epc_page(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
-		       unsigned int flags, struct sgx_epc_page **out)
+/* Out of line, because the fast path would have to save registers for it. */
+static __attribute__((noinline))
+int alloc_and_check(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
+		    unsigned int flags, struct sgx_epc_page **out)
 {
 	const int err = alloc_slow(pool, owner, flags, out);
 
 	check_watermark(pool);
 	return err;
+}
+
+int sgx_alloc_epc_page(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
+		       unsigned int flags, struct sgx_epc_page **out)
+{
+	struct sgx_epc_page *page;
+	struct epc_cache *cache;
+
+	/* Whoever has to be charged takes the long way. */
+	if (owner && owner->group)
+		return alloc_and_check(pool, owner, flags, out);
+
+	cache = epc_cache_enter(pool);
+	if (!cache)
+		return alloc_and_check(pool, owner, flags, out);
+	page = cache_take(pool, cache, &pool->nodes[near_node(pool)], owner);
+	epc_cache_leave(pool, cache);
+	if (!page)
+		return alloc_and_check(pool, owner, flags, out);
+	*out = page;
+	return 0;
 }
 
 /* --- giving back ------------------------------------------------------------ */
@@ -207,9 +284,43 @@ void sgx_free_epc_pages(struct sgx_epc_pool *pool, struct sgx_epc_page *const *p
 	}
 }
 
+/*
+ * The gate again, without a lock: inside a cache nobody can report @page as
+ * poisoned, and two frees of a page at once are found when it is handed out.
+ * Return: false when @page cannot enter this way.
+ */
+static inline bool cache_put(struct sgx_epc_pool *pool, struct epc_cache *cache,
+			     struct sgx_epc_page *page)
+{
+	struct epc_node *node = pool->nr_nodes == 1 ? pool->nodes : epc_page_node(pool, page);
+	uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
+
+	if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CLEAN ||
+	    atomic_load_explicit(&cache->node, memory_order_relaxed) != node)
+		return false;
+	if (nr == pool->caches.size) {
+		nr /= 2;
+		epc_cache_flush(pool, cache, nr);
+	}
+	epc_page_uncharge(page);
+	page->owner = NULL;
+	atomic_store_explicit(&page->state, EPC_PAGE_CACHED, memory_order_relaxed);
+	cache->pages[nr] = page;
+	atomic_store_explicit(&cache->nr, nr + 1, memory_order_relaxed);
+	return true;
+}
+
 void sgx_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 {
-	sgx_free_epc_pages(pool, &page, 1);
+	struct epc_cache *cache = epc_cache_enter(pool);
+	bool done = false;
+
+	if (cache) {
+		done = cache_put(pool, cache, page);
+		epc_cache_leave(pool, cache);
+	}
+	if (!done)
+		sgx_free_epc_pages(pool, &page, 1);
 }
 
 void epc_page_set_leaked(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
@@ -232,5 +343,6 @@ uint64_t epc_nr_free(struct sgx_epc_pool *pool)
 
 	for (i = 0; i < pool->nr_nodes; i++)
 		nr += atomic_load_explicit(&pool->nodes[i].nr_free, memory_order_relaxed);
-	return nr;
+	/* Looking at the caches takes them from where they are in use. */
+	return nr < pool->watermarks.high ? nr + epc_nr_cached(pool, NULL) : nr;
 }

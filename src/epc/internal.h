@@ -98,6 +98,17 @@ struct epc_ledger {
 	struct sgx_epc_leak *rows;
 };
 
+struct epc_cache;
+
+/* See cache.h.  All but the lock are constant. */
+struct epc_caches {
+	struct epc_cache *all;
+	void *mem;		/* what @all was aligned in */
+	uint32_t nr;
+	uint32_t size;		/* pages in one */
+	struct epc_lock lock;	/* between those who seize them */
+};
+
 struct sgx_epc_group {
 	struct sgx_epc_pool *pool;
 	_Atomic uint64_t limit;
@@ -130,6 +141,7 @@ struct sgx_epc_pool {
 	bool overcommit;
 	enum sgx_epc_on_leak on_leak;
 	struct sgx_epc_watermarks watermarks;
+	struct epc_caches caches;
 	struct epc_ledger ledger;
 	struct epc_activity activity;
 	atomic_bool refusal_logged;	/* on_leak */
@@ -187,6 +199,12 @@ static inline void epc_node_add_free(struct epc_node *node, int32_t nr)
 
 	atomic_store_explicit(&node->nr_free, old + (uint32_t)nr, memory_order_relaxed);
 }
+
+/*
+ * epc_node_pop() - the first page of the free list; NULL when there is none.
+ * It is out of the pool, its new state up to the caller.  Under the node's lock.
+ */
+struct sgx_epc_page *epc_node_pop(struct sgx_epc_pool *pool, struct epc_node *node);
 
 /*
  * epc_node_take_in() - an uninitialized page, which nobody has, becomes free, or
@@ -260,7 +278,10 @@ void epc_page_cleaned(struct sgx_epc_pool *pool, struct sgx_epc_page *page);
 bool epc_page_hand_over(struct sgx_epc_pool *pool, struct sgx_epc_page *page,
 			const struct sgx_epc_group *group, const struct sgx_epc_owner *owner);
 
-/** epc_nr_free() - pages that can be had without evicting: in lists and caches. */
+/**
+ * epc_nr_free() - pages that can be had without evicting: in lists and caches.
+ * The latter are left out when the former reach the high watermark already.
+ */
 uint64_t epc_nr_free(struct sgx_epc_pool *pool);
 
 /**

@@ -5,10 +5,11 @@
  * with growing distance, then asks the port to yield, so that waiting for a
  * preempted holder does not burn the waiter's whole time slice.
  *
- * Lock order: sgx_encl.lock or sgx_vepc.lock or epc_orphans.lock, then either
- * epc_node.lock or epc_ledger.lock; of each group only one is held, and never
- * two nodes'.  Those of the first group are held while ENCLS operations run, the
- * others neither then nor while the port is called.
+ * Lock order: sgx_encl.lock or sgx_vepc.lock or epc_orphans.lock, or
+ * epc_sanitizing.lock, or epc_usage.lock; then epc_caches.lock; then epc_node.lock
+ * or epc_ledger.lock.  Of each group only one is held, and never two nodes'.
+ * Those of the first group are held while ENCLS operations run, epc_caches.lock
+ * while port.barrier does, the others neither then nor while the port is called.
  */
 #ifndef EPC_LOCK_H
 #define EPC_LOCK_H
@@ -20,6 +21,14 @@
 struct epc_lock {
 	atomic_uint held;
 };
+
+/** epc_relax() - one step of waiting for another thread. */
+static inline void epc_relax(const struct epc_port *port)
+{
+	__builtin_ia32_pause();
+	if (port->yield)
+		port->yield(port->ctx);
+}
 
 /** epc_lock_contended() - the slow path of epc_lock(). */
 __attribute__((cold))

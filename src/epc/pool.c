@@ -4,7 +4,7 @@
  */
 #include <errno.h>
 
-#include "internal.h"
+#include "cache.h"
 
 /* Not inlined: most machines have one node. */
 __attribute__((noinline))
@@ -180,6 +180,8 @@ int sgx_epc_pool_create(const struct sgx_epc_config *config, struct sgx_epc_pool
 	err = check_sections(pool, config);
 	if (!err)
 		err = alloc_arrays(pool);
+	if (!err)
+		err = epc_caches_init(pool, config->nr_caches);
 	if (err) {
 		sgx_epc_pool_destroy(pool);
 		return err;
@@ -198,6 +200,7 @@ void sgx_epc_pool_destroy(struct sgx_epc_pool *pool)
 		return;
 	port = pool->port;
 	epc_orphans_finish(pool);
+	epc_caches_finish(pool);
 	epc_free(&port, pool->nodes_mem);
 	epc_free(&port, pool->ledger.rows);
 	epc_free(&port, pool->sections);

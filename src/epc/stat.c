@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Counters as others see them.  Each is kept where it changes, under its
- * node's lock, so that a node always adds up; the total is exact whenever no
+ * node's lock or inside a cache.  What is out of a node's lists is in use unless it
+ * is cached, so that a node always adds up; each counter is exact whenever no
  * page is on its way between two states.
  */
-#include "internal.h"
+#include "cache.h"
 
 static struct sgx_epc_stat read_node(struct sgx_epc_pool *pool, struct epc_node *node)
 {
+	const uint64_t cached = epc_nr_cached(pool, node);
 	struct sgx_epc_stat stat;
 
 	epc_lock(&node->lock, &pool->port);
 	stat = (struct sgx_epc_stat){
 		.total = node->nr_pages,
 		.free = atomic_load_explicit(&node->nr_free, memory_order_relaxed),
-		.in_use = node->nr_out,
+		/* Never more than is out, on the way of whatever page. */
+		.cached = cached < node->nr_out ? cached : node->nr_out,
 		.leaked = node->nr_leaked,
 		.poisoned = node->nr_poisoned,
 		.unsanitized = node->nr_unsanitized,
 	};
+	stat.in_use = node->nr_out - stat.cached;
 	epc_unlock(&node->lock);
 	return stat;
 }

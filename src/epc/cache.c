@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The rare half of the caches: filling, flushing, and taking them from their
+ * owners.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cache.h"
+
+/* Caches keep at most this part of the EPC away from others, all together. */
+#define MAX_PART 8u
+
+/* --- entering ---------------------------------------------------------------- */
+
+void epc_cache_shared(const struct sgx_epc_pool *pool)
+{
+	pool->port.log(pool->port.ctx, EPC_LOG_ERROR,
+		       "BUG: two threads use one cache of EPC pages at a time");
+	abort();
+}
+
+void epc_cache_wait(struct sgx_epc_pool *pool, struct epc_cache *cache)
+{
+	do {
+		atomic_store_explicit(&cache->busy, false, memory_order_release);
+		while (atomic_load_explicit(&cache->revoked, memory_order_acquire))
+			epc_relax(&pool->port);
+		atomic_exchange_explicit(&cache->busy, true, memory_order_seq_cst);
+	} while (atomic_load_explicit(&cache->revoked, memory_order_seq_cst));
+}
+
+void epc_caches_seize(struct sgx_epc_pool *pool)
+{
+	struct epc_caches *caches = &pool->caches;
+	uint32_t i;
+
+	epc_lock(&caches->lock, &pool->port);
+	for (i = 0; i < caches->nr; i++)
+		atomic_store_explicit(&caches->all[i].revoked, true, memory_order_seq_cst);
+	if (pool->port.barrier && caches->nr)
+		pool->port.barrier(pool->port.ctx);
+	for (i = 0; i < caches->nr; i++) {
+		while (atomic_load_explicit(&caches->all[i].busy, memory_order_seq_cst))
+			epc_relax(&pool->port);
+	}
+}
+
+void epc_caches_return(struct sgx_epc_pool *pool)
+{
+	struct epc_caches *caches = &pool->caches;
+	uint32_t i;
+
+	for (i = 0; i < caches->nr; i++)
+		atomic_store_explicit(&caches->all[i].revoked, false, memory_order_release);
+	epc_unlock(&caches->lock);
+}
+
+/* --- pages in and out ---------------------------------------------------------- */
+
+static uint32_t nr_in(const struct epc_cache *cache)
+{
+	return atomic_load_explicit(&cache->nr, memory_order_relaxed);
+}
+
+void epc_cache_flush(struct sgx_epc_pool *pool, struct epc_cache *cache, uint32_t keep)
+{
+	struct epc_node *node = atomic_load_explicit(&cache->node, memory_order_relaxed);
+	uint32_t nr = nr_in(cache);
+
+	if (nr <= keep)
+		return;
+	epc_lock(&node->lock, &pool->port);
+	node->nr_out -= nr - keep;
+	/* Least recently used first, so that the list too begins with the latest. */
+	while (nr > keep)
+		epc_node_take_in(pool, node, cache->pages[--nr], false);
+	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
+	epc_unlock(&node->lock);
+}
+
+/* Few when few are left, so that not all of them end up where others are not. */
+static uint32_t fill_size(const struct sgx_epc_pool *pool, struct epc_node *node)
+{
+	const uint32_t nr_free = atomic_load_explicit(&node->nr_free, memory_order_relaxed);
+	const uint32_t share = 1 + nr_free / (4 * pool->caches.nr);
+
+	return share < pool->caches.size / 2 ? share : pool->caches.size / 2;
+}
+
+void epc_cache_fill(struct sgx_epc_pool *pool, struct epc_cache *cache, struct epc_node *node)
+{
+	struct sgx_epc_page *page;
+	uint32_t nr, want;
+
+	if (atomic_load_explicit(&cache->node, memory_order_relaxed) != node) {
+		epc_cache_flush(pool, cache, 0);
+		atomic_store_explicit(&cache->node, node, memory_order_relaxed);
+	}
+
+	epc_lock(&node->lock, &pool->port);
+	want = fill_size(pool, node);
+	for (nr = nr_in(cache); nr < want && (page = epc_node_pop(pool, node)); nr++) {
+		atomic_store_explicit(&page->state, EPC_PAGE_CACHED, memory_order_relaxed);
+		cache->pages[nr] = page;
+	}
+	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
+	epc_unlock(&node->lock);
+}
+
+void epc_cache_drop(struct sgx_epc_pool *pool, const struct sgx_epc_page *page)
+{
+	struct epc_cache *cache;
+	uint32_t i, nr;
+
+	for (cache = pool->caches.all; cache < pool->caches.all + pool->caches.nr; cache++) {
+		nr = nr_in(cache);
+		for (i = 0; i < nr; i++) {
+			if (cache->pages[i] != page)
+				continue;
+			cache->pages[i] = cache->pages[nr - 1];
+			atomic_store_explicit(&cache->nr, nr - 1, memory_order_relaxed);
+			return;
+		}
+	}
+	epc_bug(pool, page, __func__);
+}
+
+uint64_t epc_nr_cached(const struct sgx_epc_pool *pool, const struct epc_node *node)
+{
+	const struct epc_cache *cache;
+	uint64_t nr = 0;
+
+	for (cache = pool->caches.all; cache < pool->caches.all + pool->caches.nr; cache++) {
+		if (!node || atomic_load_explicit(&cache->node, memory_order_relaxed) == node)
+			nr += nr_in(cache);
+	}
+	return nr;
+}
+
+/* --- setting up ------------------------------------------------------------------ */
+
+int epc_caches_init(struct sgx_epc_pool *pool, unsigned int nr)
+{
+	const size_t align = _Alignof(struct epc_cache);
+	struct epc_caches *caches = &pool->caches;
+	uint32_t size = nr ? pool->nr_pages / MAX_PART / nr : 0;
+
+	if (size > EPC_CACHE_MAX)
+		size = EPC_CACHE_MAX;
+	/* One that cannot hold two pages is of no use. */
+	if (size < 2 || !pool->port.cache_enter)
+		return 0;
+
+	caches->mem = epc_alloc(&pool->port, nr * sizeof(*caches->all) + align - 1);
+	if (!caches->mem)
+		return -ENOMEM;
+	caches->all = (struct epc_cache *)(((uintptr_t)caches->mem + align - 1) &
+					   ~(uintptr_t)(align - 1));
+	caches->size = size;
+	caches->nr = nr;
+	return 0;
+}
+
+void epc_caches_finish(struct sgx_epc_pool *pool)
+{
+	epc_free(&pool->port, pool->caches.mem);
+}

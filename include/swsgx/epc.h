@@ -235,9 +235,11 @@ void sgx_epc_pool_destroy(struct sgx_epc_pool *pool);
 /**
  * sgx_epc_sanitize() - EREMOVE every page of unknown state, in two passes.
  * The second pass is for SECS pages whose children came later in the first.
- * The allocator is usable meanwhile.
+ * The allocator is usable meanwhile.  Several threads may call it at once, one
+ * per node at best: they share the work, and each begins with its own node.
  * @stop: polled for each page; when it becomes true the rest stays unsanitized.
- * Return: number of pages that no pass could clean (0 when stopped early).
+ * Return: number of pages that no pass could clean (0 when stopped early); of
+ * several threads, each reports those it tried last.
  * Source: Linux arch/x86/kernel/cpu/sgx/main.c, __sgx_sanitize_pages().
  */
 uint64_t sgx_epc_sanitize(struct sgx_epc_pool *pool, const atomic_bool *stop);
@@ -398,21 +400,24 @@ void sgx_epc_reclaim_background(struct sgx_epc_pool *pool, const atomic_bool *st
 
 /**
  * sgx_epc_poison() - the memory at @pa is broken.
- * From here on its page is never handed out, written out or counted as free; a
- * holder keeps it until it frees it.
+ * From the return on its page is never handed out, written out or counted as
+ * free; a holder keeps it until it frees it.  An EWB that runs already is waited for.
+ * Context: any thread; hold nothing that an eviction may need.
  * Return: 0, also when it was poisoned before; -ENXIO @pa is not EPC.
  * Source: Linux arch_memory_failure().
  */
 int sgx_epc_poison(struct sgx_epc_pool *pool, uint64_t pa);
 
-/* What keeps EPC from being unused, in pages. */
+/* What keeps EPC from being unused: enclaves and instances, and pages. */
 struct sgx_epc_blockers {
+	uint64_t users;
 	uint64_t in_use, leaked, unsanitized;
 };
 
 /**
  * sgx_epc_usage_get() - another user of EPC is about to begin.
- * The first one updates the processor's SVN, while all of EPC is unused.
+ * The first one updates the processor's SVN, while all of EPC is unused; when
+ * a page holds that back, a leaked one for example, it is logged and nobody refused.
  * Called by sgx_encl_create() and sgx_vepc_create().
  * Return: 0; -EAGAIN the processor lacked entropy; -EIO EUPDATESVN failed otherwise.
  * Source: Linux sgx_inc_usage_count().

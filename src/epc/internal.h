@@ -127,6 +127,18 @@ struct epc_orphans {
 	uint32_t head;
 };
 
+/* How far threads are in sgx_epc_sanitize(). */
+struct epc_sanitizing {
+	struct epc_lock lock;
+	uint32_t nr_threads;		/* inside */
+	_Atomic uint32_t nr_busy;	/* of them, with pages in hand */
+};
+
+struct epc_usage {
+	struct epc_lock lock;		/* also held around EUPDATESVN */
+	uint64_t nr;			/* enclaves and instances */
+};
+
 struct sgx_epc_pool {
 	struct epc_port port;
 	struct epc_encls_ops ops;
@@ -142,6 +154,8 @@ struct sgx_epc_pool {
 	enum sgx_epc_on_leak on_leak;
 	struct sgx_epc_watermarks watermarks;
 	struct epc_caches caches;
+	struct epc_sanitizing sanitizing;
+	struct epc_usage usage;
 	struct epc_ledger ledger;
 	struct epc_activity activity;
 	atomic_bool refusal_logged;	/* on_leak */

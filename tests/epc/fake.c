@@ -246,6 +246,13 @@ static unsigned int port_node(void *ctx)
 	return f->node;
 }
 
+_Thread_local unsigned int fake_cache;
+
+static unsigned int port_cache_enter(void *ctx)
+{
+	return fake_cache;
+}
+
 void fake_init(struct fake *f, const struct isa_section *sections, size_t nr, bool known_clean)
 {
 	size_t i;
@@ -267,6 +274,7 @@ void fake_init(struct fake *f, const struct isa_section *sections, size_t nr, bo
 		.port = {
 			.ctx = f, .alloc = port_alloc, .free = port_free, .log = port_log,
 			.time_ns = port_time_ns, .node = port_node,
+			.cache_enter = port_cache_enter,
 		},
 		.ops = {
 			.ctx = f, .ecreate = ecreate, .eadd = eadd, .eextend = eextend,
@@ -334,13 +342,17 @@ void assert_adds_up(struct fake *f)
 		assert_int_equal(s.total, nr_pages);
 		assert_stat_adds_up(&s);
 		sum.free += s.free;
+		sum.cached += s.cached;
 		sum.in_use += s.in_use;
 		sum.leaked += s.leaked;
+		sum.poisoned += s.poisoned;
 		sum.unsanitized += s.unsanitized;
 	}
 	assert_stat_adds_up(&total);
 	assert_int_equal(total.total, f->nr_pages);
 	assert_int_equal(total.free, sum.free);
+	assert_int_equal(total.cached, sum.cached);
+	assert_int_equal(total.poisoned, sum.poisoned);
 	assert_int_equal(total.in_use, sum.in_use);
 	assert_int_equal(total.leaked, sum.leaked);
 	assert_int_equal(total.unsanitized, sum.unsanitized);
@@ -353,7 +365,7 @@ void assert_counts(struct fake *f, uint64_t free, uint64_t in_use, uint64_t leak
 	const struct sgx_epc_stat s = sgx_epc_stat_total(f->pool);
 
 	assert_adds_up(f);
-	assert_int_equal(s.free, free);
+	assert_int_equal(s.free + s.cached, free);
 	assert_int_equal(s.in_use, in_use);
 	assert_int_equal(s.leaked, leaked);
 	assert_int_equal(s.unsanitized, unsanitized);

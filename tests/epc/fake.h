@@ -77,6 +77,9 @@ void fake_start(struct fake *f, const struct isa_section *sections, size_t nr, b
 /** fake_finish() - destroy the pool; fails when memory of the port is still held. */
 void fake_finish(struct fake *f);
 
+/* Number of the calling thread's cache, for pools with config.nr_caches. */
+extern _Thread_local unsigned int fake_cache;
+
 /** fake_fail() - the @nth next call of @leaf answers @outcome, and @count - 1 after it. */
 void fake_fail(struct fake *f, enum fake_leaf leaf, unsigned int nth, unsigned int count,
 	       struct isa_outcome outcome);
@@ -95,7 +98,7 @@ void assert_same_outcome(struct isa_outcome a, struct isa_outcome b);
 /** assert_adds_up() - counters of each node and of all, against each other and the ledger. */
 void assert_adds_up(struct fake *f);
 
-/** assert_counts() - assert_adds_up(), and the totals are these. */
+/** assert_counts() - assert_adds_up(), and the totals are these; cached ones are free. */
 void assert_counts(struct fake *f, uint64_t free, uint64_t in_use, uint64_t leaked,
 		   uint64_t unsanitized);
 

@@ -336,6 +336,45 @@ struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax);
 /** isa_enclv() - ENCLV: this profile has no leaf, so #UD (or #GP when enumerated). */
 struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax);
 
+/* --- memory accesses ------------------------------------------------------- */
+
+enum isa_access { ISA_READ, ISA_WRITE, ISA_FETCH };
+
+enum isa_access_by {
+	ISA_BY_INSTRUCTION,	/* an instruction's own load, store or fetch */
+	ISA_BY_PAGE_WALK,	/* the processor, looking at page tables */
+	ISA_BY_DEVICE,		/* DMA; also SMM: whatever is no enclave */
+};
+
+enum isa_verdict_kind {
+	ISA_ACCESS_ORDINARY,	/* no EPC: as without SGX */
+	ISA_ACCESS_EPC,		/* the enclave's own page: @frame */
+	ISA_ACCESS_ABORTS,	/* abort page: loads give all ones, stores are dropped */
+	ISA_ACCESS_FAULTS,	/* @fault */
+};
+
+struct isa_verdict {
+	enum isa_verdict_kind kind;
+	uint8_t rwx;		/* ISA_ACCESS_EPC: SECINFO_R | _W | _X; what else of the
+				 * page a translation may be used for */
+	uint64_t frame;		/* ISA_ACCESS_EPC */
+	struct isa_outcome fault; /* ISA_ACCESS_FAULTS */
+};
+
+/**
+ * isa_access() - may this access touch memory, after segmentation and paging let it?
+ * @lp: whose access; lp->secs_frame says whether it is in enclave mode.
+ * @la: linear address; not looked at for page walks and devices.
+ * @pa: the physical address it came to.
+ * One byte, or any number within one page: what straddles pages asks for each.
+ * The verdict may be cached with the translation until the processor leaves the
+ * enclave; a page that is blocked or changed later does not take it back.
+ * Context: any thread.
+ * Source: SDM volume 3D, "Enclave Access Control".
+ */
+struct isa_verdict isa_access(const struct isa_lp *lp, enum isa_access_by by,
+			      enum isa_access access, uint64_t la, uint64_t pa);
+
 /* --- entry and exit, on a view ------------------------------------------- */
 
 /*
@@ -425,7 +464,8 @@ struct isa_encl_view {
 		     void **page, struct isa_outcome *fault);
 	void *ctx;
 	uint64_t xcr0;		/* of the host */
-	bool has_aexnotify;	/* profile */
+	bool has_aexnotify;	/* profile: ATTRIBUTES.AEXNOTIFY is allowed */
+	bool sgx1_only;		/* profile: no SGX2, so what the EPCM forbids is #GP */
 	/*
 	 * Of components 0..63 (0 and 1 are ignored), as long as a thread is
 	 * inside.  NULL: an exit saves all bytes up to blk->xsave_size, also

@@ -60,8 +60,10 @@ static struct isa_outcome gp0(void)
 }
 
 /* A page fault by SGX rules: entry needs every page it touches for stores. */
-static struct isa_outcome epf(uint64_t la)
+static struct isa_outcome epf(const struct entry *e, uint64_t la)
 {
+	if (e->view->sgx1_only)
+		return gp0();
 	return (struct isa_outcome){
 		.kind = ISA_FAULT,
 		.vector = X86_PF,
@@ -157,15 +159,15 @@ static struct isa_outcome tcs_check(struct entry *e, uint64_t aep)
 	if (!e->view->page(e->view->ctx, e->tcs_la, true, &info, &page, &fault))
 		return fault;						/* 4 */
 	if (!info.valid)
-		return epf(e->tcs_la);					/* 4, 7 */
+		return epf(e, e->tcs_la);					/* 4, 7 */
 	if (!is_canonical(aep))
 		return gp0();						/* 5 */
 	if (info.blocked)
-		return epf(e->tcs_la);					/* 8 */
+		return epf(e, e->tcs_la);					/* 8 */
 	if (info.enclaveaddress != e->tcs_la || info.pt != PT_TCS)
-		return epf(e->tcs_la);					/* 9 */
+		return epf(e, e->tcs_la);					/* 9 */
 	if (info.pending || info.modified)
-		return epf(e->tcs_la);					/* 10 */
+		return epf(e, e->tcs_la);					/* 10 */
 
 	e->tcs = page;
 	e->secs_frame = info.secs_frame;
@@ -225,10 +227,10 @@ static struct isa_outcome ssa_page_check(const struct entry *e, uint64_t la, voi
 	if (!e->view->page(e->view->ctx, la, true, &info, page, &fault))
 		return fault;
 	if (!info.valid || info.blocked || info.pending || info.modified)
-		return epf(la);
+		return epf(e, la);
 	if (info.enclaveaddress != la || info.pt != PT_REG ||
 	    info.secs_frame != e->secs_frame || (info.rwx & rw) != rw)
-		return epf(la);
+		return epf(e, la);
 	return done();
 }
 

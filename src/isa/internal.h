@@ -88,9 +88,14 @@ static inline struct isa_outcome isa_ud(void)
 	return isa_fault(X86_UD);
 }
 
-/* #PF because the EPCM, not the page tables, forbids the access. */
+/*
+ * The EPCM, not the page tables, forbids the access: #PF with the SGX bit, or #GP
+ * on parts from before SGX2.
+ */
 static inline struct isa_outcome isa_epf(const struct isa_lp *lp, uint64_t la, bool write)
 {
+	if (!(lp->m->config.profile->cpuid_12_0_eax & CPUID_12_0_EAX_SGX2))
+		return isa_gp();
 	return (struct isa_outcome){
 		.kind = ISA_FAULT,
 		.vector = X86_PF,
@@ -165,6 +170,12 @@ void *isa_encl_operand(struct isa_lp *lp, uint64_t la, uint64_t perm,
 
 /** isa_in_elrange() - does @la lie in the active enclave's ELRANGE? */
 bool isa_in_elrange(const struct isa_lp *lp, uint64_t la);
+
+/**
+ * isa_encl_rwx() - what @e lets the active enclave do at @la: SECINFO_R | _W | _X.
+ * Nothing when the page is not its own, at @la, of ordinary contents and usable.
+ */
+uint8_t isa_encl_rwx(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la);
 
 /** isa_encl_may_access() - does @e let the active enclave use @la with @perm? */
 bool isa_encl_may_access(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la,

@@ -36,20 +36,29 @@ bool isa_in_elrange(const struct isa_lp *lp, uint64_t la)
 	return la - secs->baseaddr < secs->size;
 }
 
+uint8_t isa_encl_rwx(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la)
+{
+	const uint64_t good = (la & SGX_PAGE_MASK) | EPCM_VALID | EPCM_PT(PT_REG);
+	const uint64_t free = EPCM_RWX(SECINFO_RWX) | EPCM_PR;
+	uint64_t word;
+	uint32_t secs;
+
+	/* The owner that goes with the word: the page may be changing hands. */
+	do {
+		word = isa_epcm_word(e);
+		secs = isa_epcm_secs(e);
+		atomic_thread_fence(memory_order_acquire);
+	} while (word != isa_epcm_word(e));
+
+	if ((word & ~free) != good || secs != lp->secs_frame)
+		return 0;						/* c-e */
+	return (uint8_t)(word >> EPCM_RWX_SHIFT & SECINFO_RWX);
+}
+
 bool isa_encl_may_access(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la,
 			 uint64_t perm)
 {
-	uint64_t word = isa_epcm_word(e);
-
-	if (!(word & EPCM_VALID))
-		return false;						/* c */
-	if (word & EPCM_BLOCKED)
-		return false;						/* d */
-	return (word & EPCM_PT_MASK) == EPCM_PT(PT_REG) &&
-	       isa_epcm_secs(e) == lp->secs_frame &&
-	       !(word & (EPCM_PENDING | EPCM_MODIFIED)) &&
-	       (word & SGX_PAGE_MASK) == (la & SGX_PAGE_MASK) &&
-	       (word & EPCM_RWX(perm));					/* e */
+	return isa_encl_rwx(lp, e, la) & perm;
 }
 
 void isa_encl_read(const struct isa_lp *lp, const struct isa_epcm *e, uint64_t la, void *dst,

@@ -41,6 +41,8 @@ static bool translate(void *ctx, uint64_t la, bool write, uint64_t *pa, struct i
 	for (uint64_t i = 0; i < FIXTURE_NR_FRAMES; i++) {
 		if (!f->la[i] || f->la[i] != (la & SGX_PAGE_MASK))
 			continue;
+		if (f->unmapped[i])
+			return page_fault(la, PFEC_U | (write ? PFEC_W : 0), fault);
 		if (write && f->readonly[i])
 			return page_fault(la, PFEC_P | PFEC_W | PFEC_U, fault);
 		*pa = pa_of(i) + la % SGX_PAGE_SIZE;

@@ -46,6 +46,7 @@ struct isa_fixture {
 	/* The enclave's page table: la[i] translates to frame i. */
 	uint64_t la[FIXTURE_NR_FRAMES];
 	bool readonly[FIXTURE_NR_FRAMES];
+	bool unmapped[FIXTURE_NR_FRAMES];	/* where la[i] is: not present */
 	struct isa_encl_block blk;
 	/* Operands, aligned as leaves want them. */
 	alignas(4096) uint8_t page[SGX_PAGE_SIZE];

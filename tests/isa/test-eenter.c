@@ -69,6 +69,16 @@ static void refuses_when_already_inside(void **state)
 	assert_refused(s, isa_eenter, &nested);
 }
 
+static void faults_differently_on_sgx1_parts(void **state)
+{
+	static const struct entry_check blocked = { "blocked", NULL, X86_GP, 0, 0 };
+	struct small_encl *s = *state;
+
+	s->view.sgx1_only = true;
+	s->epcm[PAGE_TCS].blocked = true;
+	assert_refused(s, isa_eenter, &blocked);
+}
+
 static void leaves_the_gap_of_a_frame_unchecked(void **state)
 {
 	struct small_encl *s = *state;
@@ -297,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(refuses_by_the_first_check_offended, setup),
 		cmocka_unit_test_setup(refuses_when_already_inside, setup),
+		cmocka_unit_test_setup(faults_differently_on_sgx1_parts, setup),
 		cmocka_unit_test_setup(leaves_the_gap_of_a_frame_unchecked, setup),
 		cmocka_unit_test_setup(accepts_the_smallest_and_the_largest_xsave_area, setup),
 		cmocka_unit_test_setup(lets_a_debugger_clear_aexnotify, setup),

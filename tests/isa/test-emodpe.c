@@ -101,6 +101,19 @@ static void faults_when_operands_are_no_epc(void **state)
 	assert_int_equal(again(f).error_code, PFEC_P | PFEC_U | PFEC_SGX);
 }
 
+static void page_tables_may_forbid_more(void **state)
+{
+	struct isa_fixture *f = *state;
+
+	prepare(f);
+	f->unmapped[PAGE] = true;
+	assert_ordinary_pf(again(f), LA);				/* 4 */
+	f->unmapped[FIXTURE_RW] = true;
+	assert_ordinary_pf(again(f), FIXTURE_SECINFO_LA);		/* 4 */
+	f->unmapped[PAGE] = f->unmapped[FIXTURE_RW] = false;
+	assert_done(again(f));
+}
+
 static void faults_on_a_secinfo_it_may_not_read(void **state)
 {
 	struct isa_fixture *f = *state;
@@ -176,6 +189,7 @@ int main(void)
 		CASE(faults_on_unaligned_operands),
 		CASE(faults_outside_elrange),
 		CASE(faults_when_operands_are_no_epc),
+		CASE(page_tables_may_forbid_more),
 		CASE(faults_on_a_secinfo_it_may_not_read),
 		CASE(faults_on_reserved_bits),
 		CASE(faults_on_pages_it_cannot_extend),

@@ -4,7 +4,7 @@
  * one line that names a column of it; a rule that is taken is good to be asked.
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Iinclude \
- *         fuzz/fuzz-inject.c src/inject/parse.c src/inject/plan.c -o fuzz-inject
+ *         fuzz/fuzz-inject.c src/inject/[a-z]*.c src/isa/leaves.c -o fuzz-inject
  *   ./fuzz-inject -max_len=160
  */
 #include <stdio.h>

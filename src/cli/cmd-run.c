@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * swsgx run: a machine of its own for one program and its children.
+ * swsgx run: a machine of its own for one program and its children, or a place
+ * on one that runs.
  *
  * The program takes this process's place, so its status, its signals and its
  * process number are what its parent sees.  The server is nobody's child, in a
- * session of its own, and ends when nobody is left.
+ * session of its own, and ends when nobody is left.  Only with a report we stay,
+ * as the program's parent, because nothing may follow our end.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <swsgx/isa.h>
-
 #include "cli.h"
-
-#define MAX_EPC (1ull << 40)
 
 static const char usage[] =
 	"Usage: swsgx run [OPTIONS] [--] PROGRAM [ARGS...]\n"
@@ -26,102 +23,68 @@ static const char usage[] =
 	"Runs PROGRAM, unchanged and dynamically linked, on a machine with SGX that is\n"
 	"all software and ends with it.  No secret in an enclave is protected.\n"
 	"\n"
-	"  --epc SIZE      size of the enclave page cache, in bytes or with K, M, G, T;\n"
-	"                  a multiple of 4096 (default: what the profile comes with)\n"
-	"  --profile NAME  the processor; 'help' lists them\n"
+	MACHINE_USAGE
+	"  --server NAME   no machine of its own, but the one of that server, which keeps\n"
+	"                  its own options\n"
 	"  -h, --help      this text\n"
 	"\n"
 	"Exit status: PROGRAM's; 126 it cannot be run, 127 it is not there, 2 bad usage,\n"
-	"1 the machine could not be set up.\n";
+	"1 the machine could not be set up or reached.\n";
 
 struct options {
-	uint64_t epc_size;	/* 0: the profile's */
-	const struct isa_profile *profile;
-	bool done;		/* nothing is to be run */
+	struct machine_options machine;
+	const char *server;	/* NULL: a machine of its own */
 };
 
-/* --- options --------------------------------------------------------------------- */
-
-static int set_epc(struct options *o, const char *text)
-{
-	const char *why;
-
-	if (!parse_size(text, &o->epc_size, &why)) {
-		complain("EPC size '%s' is %s", text, why);
-	} else if (!o->epc_size) {
-		complain("EPC size '%s' is zero", text);
-	} else if (o->epc_size % SGX_PAGE_SIZE) {
-		complain("EPC size '%s' is not a multiple of the page, %u bytes", text,
-			 SGX_PAGE_SIZE);
-	} else if (o->epc_size > MAX_EPC) {
-		complain("EPC size '%s' is more than the supported 1T", text);
-	} else {
-		return 0;
-	}
-	return EXIT_USAGE;
-}
-
-static void list_profiles(FILE *out)
-{
-	const struct isa_profile *profile;
-
-	for (size_t i = 0; (profile = isa_profile_at(i)); i++)
-		fprintf(out, "  %-14s %s%s\n", profile->name, profile->summary,
-			i ? "" : " (default)");
-}
-
-static int set_profile(struct options *o, const char *name)
-{
-	if (!strcmp(name, "help")) {
-		list_profiles(stdout);
-		o->done = true;
-		return 0;
-	}
-	o->profile = isa_profile_find(name);
-	if (o->profile)
-		return 0;
-	complain("there is no profile '%s'; 'swsgx run --profile help' lists them", name);
-	return EXIT_USAGE;
-}
-
-static int parse_options(int argc, char **argv, struct options *o)
+static int take_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longopts[] = {
-		{ "epc", required_argument, NULL, 'e' },
-		{ "profile", required_argument, NULL, 'p' },
-		{ "help", no_argument, NULL, 'h' },
+		MACHINE_LONGOPTS,
+		{ "server", required_argument, NULL, OPT_SERVER },
+		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
 	int c, ret = 0;
 
 	opterr = 0;
 	/* '+': the program's own options are not ours. */
-	while (!ret && !o->done && (c = getopt_long(argc, argv, "+:h", longopts, NULL)) != -1) {
+	while (!ret && !o->machine.done &&
+	       (c = getopt_long(argc, argv, "+:h", longopts, NULL)) != -1) {
 		switch (c) {
-		case 'e':
-			ret = set_epc(o, optarg);
-			break;
-		case 'p':
-			ret = set_profile(o, optarg);
+		case OPT_SERVER:
+			o->server = optarg;
 			break;
 		case 'h':
+		case OPT_HELP:
 			fputs(usage, stdout);
-			o->done = true;
+			o->machine.done = true;
 			break;
 		case ':':
-			complain("option '%s' needs a value", argv[optind - 1]);
-			ret = EXIT_USAGE;
+		case '?':
+			ret = complain_option(c, argv, "run");
 			break;
 		default:
-			complain("unknown option '%s'; see 'swsgx run --help'", argv[optind - 1]);
-			ret = EXIT_USAGE;
+			ret = machine_option(&o->machine, c, optarg);
 		}
 	}
-	if (!ret && !o->done && optind == argc) {
-		complain("no program to run; see 'swsgx run --help'");
-		ret = EXIT_USAGE;
-	}
 	return ret;
+}
+
+static int parse_options(int argc, char **argv, struct options *o)
+{
+	const int ret = take_options(argc, argv, o);
+
+	if (ret || o->machine.done)
+		return ret;
+	if (o->server && o->machine.given) {
+		complain("with --server the machine is there already, and its options are its own");
+		return EXIT_USAGE;
+	}
+	if (optind == argc) {
+		complain("no program to run; see 'swsgx run --help'");
+		return EXIT_USAGE;
+	}
+	return 0;
 }
 
 /* --- the client -------------------------------------------------------------------- */
@@ -164,13 +127,45 @@ static bool preload(const char *client)
 	return setenv("LD_PRELOAD", value, 1) == 0;
 }
 
+/* --- the machine --------------------------------------------------------------------- */
+
+static int join_server(const char *wish)
+{
+	char name[PROTO_NAME_MAX];
+	const int sock = ask_find(wish, name);
+
+	if (sock < 0)
+		return 1;
+	close(sock);
+	return setenv(PROTO_ENV, name, 1) ? 1 : 0;
+}
+
+static int start_own(const struct machine_options *o)
+{
+	int report = -1, ret = 0;
+
+	if (o->report)
+		ret = wait_for_report(&report);
+	if (ret) {
+		complain("cannot start the program: %s", strerror(-ret));
+		return 1;
+	}
+	ret = start_server(&o->config, report);
+	if (ret)
+		complain_server(o, ret);
+	return ret ? 1 : 0;
+}
+
 int cmd_run(int argc, char **argv)
 {
-	struct options o = { .profile = isa_profile_at(0) };
+	/* Not on the stack: the rules go along into the server. */
+	static struct options o;
 	char path[PATH_MAX], client[PATH_MAX];
-	int ret = parse_options(argc, argv, &o);
+	int ret;
 
-	if (ret || o.done)
+	machine_options_init(&o.machine);
+	ret = parse_options(argc, argv, &o);
+	if (ret || o.machine.done)
 		return ret;
 	ret = program_check(argv[optind], path);
 	if (ret)
@@ -181,16 +176,9 @@ int cmd_run(int argc, char **argv)
 	}
 	if (!preload(client))
 		return 1;
-	if (!o.epc_size)
-		o.epc_size = o.profile->epc_size;
-	ret = start_server(&(struct server_config){ .epc_size = o.epc_size, .profile = o.profile });
-	if (ret == -ENOMEM)
-		complain("there is no memory for an EPC of %llu bytes",
-			 (unsigned long long)o.epc_size);
-	else if (ret)
-		complain("cannot start the server: %s", strerror(-ret));
+	ret = o.server ? join_server(o.server) : start_own(&o.machine);
 	if (ret)
-		return 1;
+		return ret;
 	execv(path, argv + optind);
 	complain("cannot run '%s': %s", path, strerror(errno));
 	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;

@@ -13,7 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../server/proto.h"
 #include "cli.h"
 
 #define LIFELINE_FD 699
@@ -29,10 +28,10 @@ struct inherited {
 	int program;		/* pidfd, -1 where there are none */
 	int lifeline;		/* read end */
 	int ready;		/* write end */
+	int report;		/* write end, -1: no report */
 };
 
-/* An enclave takes three descriptors here: have as many as we may. */
-static void raise_descriptor_limit(void)
+void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
 
@@ -40,6 +39,12 @@ static void raise_descriptor_limit(void)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+}
+
+static bool is_kept(const struct inherited *keep, int fd)
+{
+	return fd == keep->program || fd == keep->lifeline || fd == keep->ready ||
+	       fd == keep->report;
 }
 
 /*
@@ -53,8 +58,7 @@ static void close_all_but(const struct inherited *keep)
 	for (int fd = STDERR_FILENO + 1; fd < max; fd++) {
 		int end = fd;
 
-		while (end < max && end != keep->program && end != keep->lifeline &&
-		       end != keep->ready)
+		while (end < max && !is_kept(keep, end))
 			end++;
 		/* Before Linux 5.9 one by one. */
 		if (end > fd && syscall(SYS_close_range, fd, end - 1, 0) < 0)
@@ -101,6 +105,12 @@ static _Noreturn void serve(const struct server_config *config, const struct inh
 		.program = inherited->program, .lifeline = inherited->lifeline, .stop = -1 });
 	if (ret)
 		complain("the server stopped: %s", strerror(-ret));
+	if (inherited->report >= 0) {
+		report(server);
+		/* Who waits for it may have been interrupted. */
+		if (write(inherited->report, "", 1) != 1)
+			_exit(1);
+	}
 	server_destroy(server);
 	_exit(ret ? 1 : 0);
 }
@@ -154,8 +164,7 @@ static void move_up(int *fd)
 	*fd = up;
 }
 
-/* The standard ones may be closed, and none of ours may take their numbers. */
-static void fill_standard_descriptors(void)
+void fill_standard_descriptors(void)
 {
 	int fd;
 
@@ -185,7 +194,7 @@ static int wait_until_ready(int fd)
  * The write end of the lifeline stays open here, and so in the program and its
  * children: the server hears when the last one is gone.
  */
-int start_server(const struct server_config *config)
+int start_server(const struct server_config *config, int report)
 {
 	struct inherited inherited;
 	int lifeline[2], ready[2], ret;
@@ -198,6 +207,7 @@ int start_server(const struct server_config *config)
 	inherited.program = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	inherited.lifeline = lifeline[0];
 	inherited.ready = ready[1];
+	inherited.report = report;
 	ret = fork_unseen();
 	if (ret == 0)
 		serve(config, &inherited);
@@ -208,5 +218,7 @@ int start_server(const struct server_config *config)
 	close(lifeline[0]);
 	if (inherited.program >= 0)
 		close(inherited.program);
+	if (report >= 0)
+		close(report);
 	return ret;
 }

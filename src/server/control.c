@@ -75,6 +75,10 @@ void server_snapshot(const struct server *s, struct control_stat *stat)
 {
 	memset(stat, 0, sizeof(*stat));
 	stat->epc = sgx_epc_stat_total(s->pool);
+	sgx_epc_activity(s->pool, &stat->activity);
+	stat->watermarks = sgx_epc_watermarks(s->pool);
+	stat->health = sgx_epc_health(s->pool);
+	stat->on_leak = s->on_leak;
 	stat->nr_enclaves = atomic_load(&s->counts.nr_enclaves);
 	stat->nr_enclaves_open = atomic_load(&s->counts.nr_enclaves_open);
 	stat->started_ns = s->started_ns;

@@ -54,6 +54,10 @@ struct control_rule {
 
 struct control_stat {
 	struct sgx_epc_stat epc;
+	struct sgx_epc_activity activity;
+	struct sgx_epc_watermarks watermarks;
+	uint32_t health;		/* enum sgx_epc_health */
+	uint32_t on_leak;		/* enum sgx_epc_on_leak */
 	uint64_t nr_enclaves;		/* made since power-on */
 	uint64_t nr_enclaves_open;
 	uint64_t started_ns;		/* wall clock */

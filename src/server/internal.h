@@ -143,6 +143,7 @@ struct server {
 	struct control control;
 	struct counts counts;
 	struct inject_plan *inject;
+	enum sgx_epc_on_leak on_leak;
 	uint64_t started_ns;	/* wall clock */
 	int epoll;
 	int spare;		/* given up to refuse a connection */

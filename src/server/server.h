@@ -22,6 +22,8 @@ struct server_config {
 	const char *name;
 	/* Leaves that are to fail; used until server_destroy().  NULL: none. */
 	struct inject_plan *inject;
+	/* SGX_EPC_LEAK_ABORT ends the process: to programs, as if power were lost. */
+	enum sgx_epc_on_leak on_leak;
 };
 
 /* What keeps a server running; each a descriptor, -1 where there is none. */

@@ -99,8 +99,12 @@ static struct sgx_vepc *orphan_vepc(const struct sgx_epc_page *page)
 
 static void vepc_put(struct sgx_vepc *vepc)
 {
-	if (atomic_fetch_sub_explicit(&vepc->refs, 1, memory_order_acq_rel) == 1)
-		epc_free(&vepc->pool->port, vepc);
+	struct sgx_epc_pool *pool = vepc->pool;
+
+	if (atomic_fetch_sub_explicit(&vepc->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	epc_free(&pool->port, vepc);
+	sgx_epc_usage_put(pool);
 }
 
 void epc_orphans_init(struct epc_orphans *orphans)
@@ -214,9 +218,14 @@ int sgx_vepc_create(struct sgx_epc_pool *pool, const struct sgx_vepc_config *con
 
 	if (err)
 		return err;
+	err = sgx_epc_usage_get(pool);
+	if (err)
+		return err;
 	vepc = epc_alloc(&pool->port, sizeof(*vepc));
-	if (!vepc)
+	if (!vepc) {
+		sgx_epc_usage_put(pool);
 		return -ENOMEM;
+	}
 	vepc->pool = pool;
 	vepc->owner = config->owner;
 	atomic_init(&vepc->refs, 1);

@@ -61,6 +61,30 @@ static void guest_eremove(struct fake *f, struct fake_page *page)
 	sgx_vepc_guest_removed(f->pool);
 }
 
+static uint64_t nr_orphans(struct fake *f)
+{
+	struct sgx_epc_activity activity;
+
+	sgx_epc_activity(f->pool, &activity);
+	return activity.orphans;
+}
+
+/* The SECS of two children elsewhere, its own instance released. */
+static struct sgx_vepc *make_orphan(struct fake *f, struct fake_page *children[2])
+{
+	struct sgx_vepc *vepc = create(f), *other = create(f);
+	const uint64_t secs = guest_ecreate(f, vepc, 0);
+
+	children[0] = guest_eadd(f, other, 0, secs);
+	children[1] = guest_eadd(f, other, 1, secs);
+	sgx_vepc_release(vepc);
+	assert_counts(f, SMALL_PAGES - 3, 3, 0, 0);
+	assert_int_equal(f->log->nr, 0);
+	assert_int_equal(nr_orphans(f), 1);
+	assert_int_equal(sgx_epc_health(f->pool), SGX_EPC_DEGRADED);
+	return other;
+}
+
 /* --- faulting ------------------------------------------------------------- */
 
 static void takes_a_page_for_each_index_it_is_asked_for(void **state)
@@ -167,6 +191,36 @@ static void none_is_created_after_a_leak_when_that_is_the_policy(void **state)
 	fake_fail(&f, FAKE_EREMOVE, 1, 1, fake_error(SGX_ENCLAVE_ACT));
 	sgx_vepc_release(vepc);
 	assert_int_equal(sgx_vepc_create(f.pool, &config, &vepc), -EBUSY);
+	fake_finish(&f);
+}
+
+static struct isa_outcome svn_outcome;
+
+static struct isa_outcome eupdatesvn(void *ctx)
+{
+	return svn_outcome;
+}
+
+/* An orphan uses EPC as long as it is there. */
+static void f90_counts_as_a_user_until_the_last_page_is_back(void **state)
+{
+	const struct sgx_vepc_config config = { .owner.encl_id = 1 };
+	struct sgx_epc_blockers blockers;
+	struct fake_page *children[2];
+	struct sgx_vepc *vepc;
+	struct fake f;
+
+	fake_init(&f, small_sections, 3, true);
+	f.config.ops.eupdatesvn = eupdatesvn;
+	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	svn_outcome = fake_error(SGX_INSUFFICIENT_ENTROPY);
+	assert_int_equal(sgx_vepc_create(f.pool, &config, &vepc), -EAGAIN);
+	svn_outcome = fake_error(SGX_NO_UPDATE);
+	vepc = make_orphan(&f, children);
+	assert_int_equal(sgx_epc_update_svn(f.pool, &blockers), -EBUSY);
+	assert_int_equal(blockers.users, 2);
+	sgx_vepc_release(vepc);
+	assert_int_equal(sgx_epc_update_svn(f.pool, &blockers), 0);
 	fake_finish(&f);
 }
 
@@ -421,30 +475,6 @@ static void waits_for_a_leaf_that_is_in_the_way(void **state)
 
 /* --- orphans -------------------------------------------------------------- */
 
-static uint64_t nr_orphans(struct fake *f)
-{
-	struct sgx_epc_activity activity;
-
-	sgx_epc_activity(f->pool, &activity);
-	return activity.orphans;
-}
-
-/* The SECS of two children elsewhere, its own instance released. */
-static struct sgx_vepc *make_orphan(struct fake *f, struct fake_page *children[2])
-{
-	struct sgx_vepc *vepc = create(f), *other = create(f);
-	const uint64_t secs = guest_ecreate(f, vepc, 0);
-
-	children[0] = guest_eadd(f, other, 0, secs);
-	children[1] = guest_eadd(f, other, 1, secs);
-	sgx_vepc_release(vepc);
-	assert_counts(f, SMALL_PAGES - 3, 3, 0, 0);
-	assert_int_equal(f->log->nr, 0);
-	assert_int_equal(nr_orphans(f), 1);
-	assert_int_equal(sgx_epc_health(f->pool), SGX_EPC_DEGRADED);
-	return other;
-}
-
 static void orphan_goes_with_the_release_of_its_children(void **state)
 {
 	struct fake_page *children[2];
@@ -517,6 +547,7 @@ int main(void)
 		cmocka_unit_test(full_epc_is_enomem_and_what_is_there_stays),
 		cmocka_unit_test(gives_everything_back_when_memory_runs_out),
 		cmocka_unit_test(none_is_created_after_a_leak_when_that_is_the_policy),
+		cmocka_unit_test(f90_counts_as_a_user_until_the_last_page_is_back),
 		cmocka_unit_test(remove_all_uninitializes_pages_and_keeps_them),
 		cmocka_unit_test(remove_all_counts_secs_with_children_until_a_second_round),
 		cmocka_unit_test(remove_all_is_ebusy_at_the_first_other_failure),

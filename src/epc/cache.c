@@ -84,25 +84,28 @@ static uint32_t fill_size(const struct sgx_epc_pool *pool, struct epc_node *node
 {
 	const uint32_t nr_free = atomic_load_explicit(&node->nr_free, memory_order_relaxed);
 	const uint32_t share = 1 + nr_free / (4 * pool->caches.nr);
+	const uint32_t size = share < pool->caches.size / 2 ? share : pool->caches.size / 2;
 
-	return share < pool->caches.size / 2 ? share : pool->caches.size / 2;
+	return size < nr_free ? size : nr_free;
 }
 
 void epc_cache_fill(struct sgx_epc_pool *pool, struct epc_cache *cache, struct epc_node *node)
 {
 	struct sgx_epc_page *page;
-	uint32_t nr, want;
+	uint32_t nr, i;
 
-	if (atomic_load_explicit(&cache->node, memory_order_relaxed) != node) {
-		epc_cache_flush(pool, cache, 0);
-		atomic_store_explicit(&cache->node, node, memory_order_relaxed);
-	}
+	epc_cache_flush(pool, cache, 0);
+	atomic_store_explicit(&cache->node, node, memory_order_relaxed);
 
 	epc_lock(&node->lock, &pool->port);
-	want = fill_size(pool, node);
-	for (nr = nr_in(cache); nr < want && (page = epc_node_pop(pool, node)); nr++) {
+	nr = fill_size(pool, node);
+	/* Backwards, for the first of the list to be the first handed out. */
+	for (i = nr; i > 0; i--) {
+		page = epc_node_pop(pool, node);
+		if (!page)
+			abort();	/* nr_free is exact under the lock */
 		atomic_store_explicit(&page->state, EPC_PAGE_CACHED, memory_order_relaxed);
-		cache->pages[nr] = page;
+		cache->pages[i - 1] = page;
 	}
 	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
 	epc_unlock(&node->lock);

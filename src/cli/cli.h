@@ -84,6 +84,9 @@ void machine_options_init(struct machine_options *o);
 /** machine_option() - take option @c.  Return: 0, or an exit status after a complaint. */
 int machine_option(struct machine_options *o, int c, const char *value);
 
+/** on_leak_name() - as --on-leak takes it. */
+const char *on_leak_name(uint32_t on_leak);
+
 /** complain_server() - why server_create() failed with @error. */
 void complain_server(const struct machine_options *o, int error);
 
@@ -146,11 +149,15 @@ void format_time(uint64_t time_ns, char text[32]);
 bool json_stat(FILE *out, const char *name, const struct control_stat *stat);
 bool json_health(FILE *out, const char *name, const struct control_stat *stat);
 
-/* Leaks come piecemeal: begin, add rows any number of times, end. */
-struct json_leaks;
-struct json_leaks *json_leaks_begin(const char *name);
+/* Leaks come piecemeal: begin, add rows any number of times, end or drop. */
+struct json_leaks {
+	struct json_t *rows;
+};
+
+bool json_leaks_begin(struct json_leaks *leaks);
 bool json_leaks_add(struct json_leaks *leaks, const struct control_leak *leak);
-bool json_leaks_end(struct json_leaks *leaks, FILE *out);
+bool json_leaks_end(struct json_leaks *leaks, const char *name, FILE *out);
+void json_leaks_drop(struct json_leaks *leaks);
 
 /* --- report.c -------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* swsgx stat, leaks and health: looking at a server that runs. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 struct look {
 	const char *usage;
 	int trouble;		/* exit status when there is no answer */
+	/* The exit status; -ENOMEM; -1 after a complaint. */
 	int (*show)(int sock, const char *name, bool json);
 };
 
@@ -71,16 +73,15 @@ static int run(int argc, char **argv, const struct look *look)
 		complain("cannot write the answer");
 		return look->trouble;
 	}
+	if (ret == -ENOMEM)
+		complain("out of memory");
 	return ret < 0 ? look->trouble : ret;
 }
 
-#define WHICH_SERVER								\
-	"  --server NAME   which server; without it the one of $SWSGX_SERVER, else the\n" \
-	"                  only one of yours that runs\n"
-
 #define OPTIONS									\
 	"  --json          as JSON\n"						\
-	WHICH_SERVER								\
+	"  --server NAME   which server; without it the one of $SWSGX_SERVER, else the\n" \
+	"                  only one of yours that runs\n"			\
 	"  -h, --help      this text\n"
 
 /* --- stat ------------------------------------------------------------------------------- */
@@ -92,7 +93,7 @@ static int stat_show(int sock, const char *name, bool json)
 	if (!ask_stat(sock, &stat))
 		return -1;
 	if (json)
-		return json_stat(stdout, name, &stat) ? 0 : -1;
+		return json_stat(stdout, name, &stat) ? 0 : -ENOMEM;
 	show_stat(stdout, "", name, &stat);
 	return 0;
 }
@@ -144,17 +145,28 @@ static bool add_row(void *leaks, const struct control_leak *leak)
 	return json_leaks_add(leaks, leak);
 }
 
+/* All rows or none: a part would pass for the whole. */
+static int leaks_show_json(int sock, const char *name)
+{
+	struct json_leaks leaks;
+
+	if (!json_leaks_begin(&leaks))
+		return -ENOMEM;
+	if (!for_each_leak(sock, add_row, &leaks)) {
+		const bool has_rows = leaks.rows;
+
+		json_leaks_drop(&leaks);
+		return has_rows ? -1 : -ENOMEM;
+	}
+	return json_leaks_end(&leaks, name, stdout) ? 0 : -ENOMEM;
+}
+
 static int leaks_show(int sock, const char *name, bool json)
 {
 	size_t nr = 0;
 
-	if (json) {
-		struct json_leaks *leaks = json_leaks_begin(name);
-		const bool ok = leaks && for_each_leak(sock, add_row, leaks);
-
-		/* A part is not printed: it would pass for the whole. */
-		return leaks && json_leaks_end(leaks, ok ? stdout : NULL) && ok ? 0 : -1;
-	}
+	if (json)
+		return leaks_show_json(sock, name);
 	if (!for_each_leak(sock, print_row, &nr))
 		return -1;
 	if (!nr)
@@ -188,7 +200,7 @@ static int health_show(int sock, const char *name, bool json)
 		return -1;
 	if (json) {
 		if (!json_health(stdout, name, &stat))
-			return -1;
+			return -ENOMEM;
 	} else {
 		show_health(stdout, &stat);
 		putchar('\n');

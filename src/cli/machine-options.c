@@ -73,16 +73,20 @@ static int add_rule(struct machine_options *o, const char *text)
 	return 0;
 }
 
+const char *on_leak_name(uint32_t on_leak)
+{
+	switch (on_leak) {
+	case SGX_EPC_LEAK_CONTINUE: return "continue";
+	case SGX_EPC_LEAK_REFUSE: return "refuse";
+	case SGX_EPC_LEAK_ABORT: return "abort";
+	}
+	return "?";
+}
+
 static int set_on_leak(struct machine_options *o, const char *name)
 {
-	static const char *const names[] = {
-		[SGX_EPC_LEAK_CONTINUE] = "continue",
-		[SGX_EPC_LEAK_REFUSE] = "refuse",
-		[SGX_EPC_LEAK_ABORT] = "abort",
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (!strcmp(name, names[i])) {
+	for (uint32_t i = SGX_EPC_LEAK_CONTINUE; i <= SGX_EPC_LEAK_ABORT; i++) {
+		if (!strcmp(name, on_leak_name(i))) {
 			o->config.on_leak = (enum sgx_epc_on_leak)i;
 			return 0;
 		}

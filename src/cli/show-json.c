@@ -10,31 +10,57 @@
 
 #include "cli.h"
 
-static json_t *number(uint64_t n)
+/* --- parts: NULL when memory ran out, and then so is what they become part of --------- */
+
+/* Takes @value. */
+static void put(json_t **object, const char *key, json_t *value)
 {
-	return json_integer((json_int_t)n);
+	if (!*object) {
+		json_decref(value);
+	} else if (json_object_set_new(*object, key, value)) {
+		json_decref(*object);
+		*object = NULL;
+	}
 }
 
-static json_t *address(uint64_t a)
+/* Takes @value. */
+static void append(json_t **array, json_t *value)
+{
+	if (!*array) {
+		json_decref(value);
+	} else if (json_array_append_new(*array, value)) {
+		json_decref(*array);
+		*array = NULL;
+	}
+}
+
+static void put_number(json_t **object, const char *key, uint64_t n)
+{
+	put(object, key, json_integer((json_int_t)n));
+}
+
+static void put_string(json_t **object, const char *key, const char *text)
+{
+	put(object, key, json_string(text));
+}
+
+static void put_address(json_t **object, const char *key, uint64_t address)
 {
 	char text[24];
 
-	snprintf(text, sizeof(text), "0x%" PRIx64, a);
-	return json_string(text);
+	snprintf(text, sizeof(text), "0x%" PRIx64, address);
+	put_string(object, key, text);
 }
 
-static json_t *time_of(uint64_t time_ns)
+static void put_time(json_t **object, const char *key, uint64_t time_ns)
 {
 	char text[32];
 
 	format_time(time_ns, text);
-	return json_string(text);
+	put_string(object, key, text);
 }
 
-/*
- * Takes @root.  A part of it that could not be made is missing, so it is
- * NULL then: json_pack() and json_object_update_new() fail as a whole.
- */
+/* Takes @root. */
 static bool print(FILE *out, json_t *root)
 {
 	const bool ok = root && json_dumpf(root, out, JSON_INDENT(2)) == 0 &&
@@ -44,137 +70,193 @@ static bool print(FILE *out, json_t *root)
 	return ok;
 }
 
-static json_t *epc_counters(const struct sgx_epc_stat *epc)
+/* --- counters --------------------------------------------------------------------------- */
+
+static json_t *epc_of(const struct sgx_epc_stat *epc)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "total", number(epc->total), "free",
-			 number(epc->free), "cached", number(epc->cached), "in_use",
-			 number(epc->in_use), "leaked", number(epc->leaked), "poisoned",
-			 number(epc->poisoned), "unsanitized", number(epc->unsanitized));
+	json_t *o = json_object();
+
+	put_number(&o, "total", epc->total);
+	put_number(&o, "free", epc->free);
+	put_number(&o, "cached", epc->cached);
+	put_number(&o, "in_use", epc->in_use);
+	put_number(&o, "leaked", epc->leaked);
+	put_number(&o, "poisoned", epc->poisoned);
+	put_number(&o, "unsanitized", epc->unsanitized);
+	return o;
 }
 
-static json_t *activity(const struct sgx_epc_activity *a)
+static json_t *watermarks_of(const struct sgx_epc_watermarks *watermarks)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "evictable",
-			 number(a->evictable), "backed", number(a->backed), "va_pages",
-			 number(a->va_pages), "orphans", number(a->orphans), "evicted",
-			 number(a->evicted), "reloaded", number(a->reloaded), "augmented",
-			 number(a->augmented), "evict_failed", number(a->evict_failed));
+	json_t *o = json_object();
+
+	put_number(&o, "low", watermarks->low);
+	put_number(&o, "high", watermarks->high);
+	return o;
 }
 
-static json_t *ioctls(const struct control_stat *stat)
+static json_t *activity_of(const struct sgx_epc_activity *activity)
+{
+	json_t *o = json_object();
+
+	put_number(&o, "vepcs", activity->vepcs);
+	put_number(&o, "orphans", activity->orphans);
+	put_number(&o, "evictable", activity->evictable);
+	put_number(&o, "backed", activity->backed);
+	put_number(&o, "va_pages", activity->va_pages);
+	put_number(&o, "evicted", activity->evicted);
+	put_number(&o, "evict_failed", activity->evict_failed);
+	put_number(&o, "reloaded", activity->reloaded);
+	put_number(&o, "augmented", activity->augmented);
+	return o;
+}
+
+static json_t *enclaves_of(const struct control_stat *stat)
+{
+	json_t *o = json_object();
+
+	put_number(&o, "made", stat->nr_enclaves);
+	put_number(&o, "open", stat->nr_enclaves_open);
+	return o;
+}
+
+static json_t *ioctls_of(const struct control_stat *stat)
 {
 	json_t *all = json_object();
 
-	for (uint32_t i = 0; all && i < stat->nr_ioctls; i++) {
-		const struct control_ioctl *one = &stat->ioctls[i];
-		json_t *calls = json_pack("{s:o, s:o}", "calls", number(one->nr_calls), "failed",
-					  number(one->nr_failed));
+	for (uint32_t i = 0; i < stat->nr_ioctls; i++) {
+		json_t *one = json_object();
 
-		if (json_object_set_new(all, one->name, calls)) {
-			json_decref(all);
-			all = NULL;
-		}
+		put_number(&one, "calls", stat->ioctls[i].nr_calls);
+		put_number(&one, "failed", stat->ioctls[i].nr_failed);
+		put(&all, stat->ioctls[i].name, one);
 	}
 	return all;
 }
 
-static json_t *rules(const struct control_stat *stat)
+static json_t *rules_of(const struct control_stat *stat)
 {
 	json_t *all = json_array();
 
-	for (uint32_t i = 0; all && i < stat->nr_rules; i++) {
-		const struct control_rule *one = &stat->rules[i];
+	for (uint32_t i = 0; i < stat->nr_rules; i++) {
+		json_t *one = json_object();
 
-		if (json_array_append_new(all, json_pack("{s:s, s:o, s:o}", "rule", one->text,
-							 "calls", number(one->nr_calls), "failed",
-							 number(one->nr_fired)))) {
-			json_decref(all);
-			all = NULL;
-		}
+		put_string(&one, "rule", stat->rules[i].text);
+		put_number(&one, "calls", stat->rules[i].nr_calls);
+		put_number(&one, "failed", stat->rules[i].nr_fired);
+		append(&all, one);
 	}
 	return all;
 }
 
 bool json_stat(FILE *out, const char *name, const struct control_stat *stat)
 {
-	return print(out, json_pack("{s:s, s:i, s:o, s:s, s:o, s:o, s:{s:o, s:o}, s:o, s:o}",
-				    "server", name, "pid", (int)stat->pid, "since",
-				    time_of(stat->started_ns), "health", health_name(stat), "epc",
-				    epc_counters(&stat->epc), "activity", activity(&stat->activity),
-				    "enclaves", "made", number(stat->nr_enclaves), "open",
-				    number(stat->nr_enclaves_open), "ioctls", ioctls(stat),
-				    "injected", rules(stat)));
+	json_t *o = json_object();
+
+	put_string(&o, "server", name);
+	put(&o, "pid", json_integer(stat->pid));
+	put_time(&o, "since", stat->started_ns);
+	put_string(&o, "health", health_name(stat));
+	put_string(&o, "on_leak", on_leak_name(stat->on_leak));
+	put(&o, "epc", epc_of(&stat->epc));
+	put(&o, "watermarks", watermarks_of(&stat->watermarks));
+	put(&o, "activity", activity_of(&stat->activity));
+	put(&o, "enclaves", enclaves_of(stat));
+	put(&o, "ioctls", ioctls_of(stat));
+	put(&o, "injected", rules_of(stat));
+	return print(out, o);
 }
 
 bool json_health(FILE *out, const char *name, const struct control_stat *stat)
 {
-	return print(out, json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "server", name, "health",
-				    health_name(stat), "leaked", number(stat->epc.leaked), "orphans",
-				    number(stat->activity.orphans), "total", number(stat->epc.total),
-				    "free", number(stat->epc.free + stat->epc.cached),
-				    "low_watermark", number(stat->watermarks.low)));
+	json_t *o = json_object();
+
+	put_string(&o, "server", name);
+	put_string(&o, "health", health_name(stat));
+	put_number(&o, "leaked", stat->epc.leaked);
+	put_number(&o, "orphans", stat->activity.orphans);
+	put_number(&o, "total", stat->epc.total);
+	put_number(&o, "free", stat->epc.free + stat->epc.cached);
+	put_number(&o, "low_watermark", stat->watermarks.low);
+	return print(out, o);
 }
 
 /* --- leaks ------------------------------------------------------------------------- */
 
-struct json_leaks {
-	json_t *root, *rows;
-};
-
-struct json_leaks *json_leaks_begin(const char *name)
-{
-	struct json_leaks *leaks = calloc(1, sizeof(*leaks));
-
-	if (!leaks)
-		return NULL;
-	leaks->rows = json_array();
-	/* One reference for the root, one for us. */
-	leaks->root = json_pack("{s:s, s:O}", "server", name, "leaks", leaks->rows);
-	return leaks;
-}
-
 static json_t *result_of(const struct control_leak *leak)
 {
-	return json_pack("{s:i, s:s, s:b}", "value", sgx_outcome_to_int(leak->result), "name",
-			 leak_result_name(leak), "fault", leak->result.kind == ISA_FAULT);
+	json_t *o = json_object();
+
+	put(&o, "value", json_integer(sgx_outcome_to_int(leak->result)));
+	put_string(&o, "name", leak_result_name(leak));
+	put(&o, "fault", json_boolean(leak->result.kind == ISA_FAULT));
+	return o;
 }
 
 static json_t *epcm_of(const struct control_leak *leak)
 {
 	const struct isa_epcm_info *epcm = &leak->epcm;
+	json_t *o = json_object();
 	char rwx[4];
 
-	if (!leak->epcm_known)
-		return json_null();
+	put(&o, "valid", json_boolean(epcm->valid));
 	if (!epcm->valid)
-		return json_pack("{s:b}", "valid", false);
+		return o;
 	format_rwx(leak, rwx);
-	return json_pack("{s:b, s:s, s:s, s:o, s:o, s:b, s:b, s:b, s:b}", "valid", true, "type",
-			 leak_page_type(leak), "rwx", rwx, "enclaveaddress",
-			 address(epcm->enclaveaddress), "secs_frame",
-			 epcm->secs_frame == ISA_NO_FRAME ? json_null() : number(epcm->secs_frame),
-			 "blocked", epcm->blocked, "pending", epcm->pending, "modified",
-			 epcm->modified, "pr", epcm->pr);
+	put_string(&o, "type", leak_page_type(leak));
+	put_string(&o, "rwx", rwx);
+	put(&o, "blocked", json_boolean(epcm->blocked));
+	put(&o, "pending", json_boolean(epcm->pending));
+	put(&o, "modified", json_boolean(epcm->modified));
+	put(&o, "pr", json_boolean(epcm->pr));
+	put_address(&o, "enclaveaddress", epcm->enclaveaddress);
+	if (epcm->secs_frame != ISA_NO_FRAME)
+		put_number(&o, "secs_frame", epcm->secs_frame);
+	return o;
+}
+
+static json_t *owner_of(const struct control_leak *leak)
+{
+	json_t *o = json_object();
+
+	put_number(&o, "enclave", leak->owner.encl_id);
+	put_number(&o, "client", leak->owner.client_id);
+	put(&o, "process", json_integer(leak->owner.pid));
+	return o;
+}
+
+bool json_leaks_begin(struct json_leaks *leaks)
+{
+	leaks->rows = json_array();
+	return leaks->rows;
 }
 
 bool json_leaks_add(struct json_leaks *leaks, const struct control_leak *leak)
 {
-	json_t *row = json_pack("{s:o, s:i, s:i, s:o, s:o, s:{s:o, s:o, s:i}, s:s, s:o}", "page",
-				address(leak->pa), "section", (int)leak->section, "node",
-				(int)leak->node, "result", result_of(leak), "epcm", epcm_of(leak),
-				"owner", "enclave", number(leak->owner.encl_id), "client",
-				number(leak->owner.client_id), "process", (int)leak->owner.pid,
-				"site", leak->site, "time", time_of(leak->time_ns));
+	json_t *o = json_object();
 
-	return json_array_append_new(leaks->rows, row) == 0;
+	put_address(&o, "page", leak->pa);
+	put_number(&o, "section", leak->section);
+	put_number(&o, "node", leak->node);
+	put(&o, "result", result_of(leak));
+	put(&o, "epcm", leak->epcm_known ? epcm_of(leak) : json_null());
+	put(&o, "owner", owner_of(leak));
+	put_string(&o, "site", leak->site);
+	put_time(&o, "time", leak->time_ns);
+	append(&leaks->rows, o);
+	return leaks->rows;
 }
 
-bool json_leaks_end(struct json_leaks *leaks, FILE *out)
+bool json_leaks_end(struct json_leaks *leaks, const char *name, FILE *out)
 {
-	const bool ok = !out || print(out, json_incref(leaks->root));
+	json_t *o = json_object();
 
-	json_decref(leaks->root);
+	put_string(&o, "server", name);
+	put(&o, "leaks", leaks->rows);
+	return print(out, o);
+}
+
+void json_leaks_drop(struct json_leaks *leaks)
+{
 	json_decref(leaks->rows);
-	free(leaks);
-	return ok;
 }

@@ -64,6 +64,8 @@ static void show_epc(FILE *out, const char *indent, const struct control_stat *s
 	fprintf(out, "%spaging     %" PRIu64 " evicted, %" PRIu64 " refused, %" PRIu64
 		" reloaded, %" PRIu64 " outside now\n", indent, a->evicted, a->evict_failed,
 		a->reloaded, a->backed);
+	fprintf(out, "%sguests     %" PRIu64 " virtual EPCs, %" PRIu64 " orphaned SECS pages\n",
+		indent, a->vepcs, a->orphans);
 }
 
 static void show_ioctls(FILE *out, const char *indent, const struct control_stat *stat)

@@ -139,6 +139,13 @@ struct epc_usage {
 	uint64_t nr;			/* enclaves and instances */
 };
 
+/* The enclaves there are, for the reclaimer to choose from. */
+struct epc_encls {
+	struct epc_lock lock;		/* nothing is taken under it */
+	struct sgx_encl *first;
+	uint64_t last_id;
+};
+
 struct sgx_epc_pool {
 	struct epc_port port;
 	struct epc_encls_ops ops;
@@ -158,6 +165,7 @@ struct sgx_epc_pool {
 	struct epc_usage usage;
 	struct epc_ledger ledger;
 	struct epc_activity activity;
+	struct epc_encls encls;
 	atomic_bool refusal_logged;	/* on_leak */
 	/* Threads at work in reclaim.c, which counts them: wait rather than give up. */
 	_Atomic uint32_t nr_reclaimers;

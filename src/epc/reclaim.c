@@ -1,25 +1,181 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Evicting pages.  Nothing is evictable without paging.
+ * Making room: which enclave has to give pages, and how many at a time.  The one
+ * with the most pages in EPC gives first, so that under pressure all that want
+ * more than their share end with the same, and who has less is left alone.
+ *
+ * A batch is the work of one thread on one enclave, under that enclave's lock.
+ * The page it was done for never passes through the pool, where another thread
+ * could take it: whoever evicts gets on.
  */
-#include "internal.h"
+#include "encl.h"
+
+/* The part of an enclave's pages that one batch takes at most. */
+#define BATCH_SHARE 8u
+
+static bool is_stopped(const atomic_bool *stop)
+{
+	return stop && atomic_load_explicit(stop, memory_order_relaxed);
+}
+
+static uint64_t nr_evictable(const struct sgx_encl *encl, const struct sgx_epc_group *group)
+{
+	if (group && encl->owner.group != group)
+		return 0;
+	return atomic_load_explicit(&encl->nr_evictable, memory_order_relaxed);
+}
 
 uint64_t epc_nr_evictable(struct sgx_epc_pool *pool, const struct sgx_epc_group *group)
 {
-	return 0;
+	const struct sgx_encl *encl;
+	uint64_t nr = 0;
+
+	epc_lock(&pool->encls.lock, &pool->port);
+	for (encl = pool->encls.first; encl; encl = encl->next)
+		nr += nr_evictable(encl, group);
+	epc_unlock(&pool->encls.lock);
+	return nr;
+}
+
+/* --- choosing the enclave ------------------------------------------------------ */
+
+/* A place in the order of enclaves, most pages first. */
+struct rank {
+	uint64_t nr, id;
+};
+
+static bool is_before(struct rank a, struct rank b)
+{
+	return a.nr != b.nr ? a.nr > b.nr : a.id > b.id;
+}
+
+/*
+ * The first enclave after @last, with a reference; NULL when there is none.
+ * Ranks change meanwhile, but those passed only fall, so a walk ends.
+ */
+static struct sgx_encl *next_enclave(struct sgx_epc_pool *pool, const struct sgx_epc_group *group,
+				     struct rank *last)
+{
+	struct rank best = { .nr = 0 };
+	struct sgx_encl *encl, *found = NULL;
+
+	epc_lock(&pool->encls.lock, &pool->port);
+	for (encl = pool->encls.first; encl; encl = encl->next) {
+		const struct rank rank = { .nr = nr_evictable(encl, group), .id = encl->id };
+
+		if (rank.nr && is_before(*last, rank) && (!found || is_before(rank, best))) {
+			best = rank;
+			found = encl;
+		}
+	}
+	if (found)
+		epc_encl_get(found);
+	epc_unlock(&pool->encls.lock);
+	*last = best;
+	return found;
+}
+
+/* --- batches -------------------------------------------------------------------- */
+
+/* What a batch is for: a page for @owner, or only room. */
+struct request {
+	struct sgx_epc_pool *pool;
+	struct sgx_epc_group *group;
+	const struct sgx_epc_owner *owner;
+	struct sgx_epc_page **page;	/* NULL: no page is wanted, or it is there */
+	uint64_t max;
+};
+
+static unsigned int batch_size(const struct sgx_encl *encl, uint64_t max)
+{
+	const uint64_t nr = nr_evictable(encl, NULL) / BATCH_SHARE + 1;
+
+	if (max > EPC_EVICT_BATCH)
+		max = EPC_EVICT_BATCH;
+	return (unsigned int)(nr < max ? nr : max);
+}
+
+static unsigned int evict_locked(struct sgx_encl *encl, uint64_t max, struct sgx_epc_page **freed)
+{
+	const struct epc_mm_ops *mm = &encl->pool->mm;
+	struct epc_encl_page *recs[EPC_EVICT_BATCH];
+	unsigned int nr;
+
+	if (encl->is_released || (mm->may_evict && !mm->may_evict(mm->ctx, encl->cookie)))
+		return 0;
+	nr = epc_victims_pick(encl, recs, batch_size(encl, max));
+	return epc_evict(encl, recs, nr, freed);
+}
+
+/* Return: pages evicted; where they went, the request says. */
+static unsigned int evict_from(struct sgx_encl *encl, struct request *req)
+{
+	struct sgx_epc_page *freed[EPC_EVICT_BATCH + 1];
+	unsigned int nr, first = 0;
+
+	epc_lock(&encl->lock, &req->pool->port);
+	nr = evict_locked(encl, req->max, freed);
+	/* While the pages' owner is sure to exist, and who it is charged to. */
+	while (first < nr && req->page) {
+		if (epc_page_hand_over(req->pool, freed[first], req->group, req->owner)) {
+			*req->page = freed[first];
+			req->page = NULL;
+		}
+		first++;
+	}
+	sgx_free_epc_pages(req->pool, freed + first, nr - first);
+	epc_unlock(&encl->lock);
+	return nr;
+}
+
+/* One enclave after the other until one had pages to give. */
+static uint64_t reclaim(struct request *req)
+{
+	struct rank last = { .nr = UINT64_MAX };
+	struct sgx_encl *encl;
+	uint64_t nr = 0;
+
+	if (!req->max || !epc_pool_can_page(req->pool))
+		return 0;
+	atomic_fetch_add_explicit(&req->pool->nr_reclaimers, 1, memory_order_acq_rel);
+	while (!nr && (encl = next_enclave(req->pool, req->group, &last))) {
+		nr = evict_from(encl, req);
+		epc_encl_put(encl);
+	}
+	atomic_fetch_sub_explicit(&req->pool->nr_reclaimers, 1, memory_order_acq_rel);
+	return nr;
 }
 
 uint64_t epc_reclaim_one(struct sgx_epc_pool *pool, struct sgx_epc_group *group,
 			 const struct sgx_epc_owner *owner, struct sgx_epc_page **page)
 {
-	return 0;
+	struct request req = {
+		.pool = pool, .group = group, .owner = owner, .page = page,
+		.max = EPC_EVICT_BATCH,
+	};
+
+	return reclaim(&req);
 }
 
 uint64_t sgx_epc_reclaim(struct sgx_epc_pool *pool, uint64_t nr)
 {
-	return 0;
+	struct request req = { .pool = pool };
+	uint64_t total = 0, got;
+
+	do {
+		req.max = nr - total;
+		got = reclaim(&req);
+		total += got;
+	} while (got && total < nr);
+	return total;
 }
 
 void sgx_epc_reclaim_background(struct sgx_epc_pool *pool, const atomic_bool *stop)
 {
+	struct request req = { .pool = pool, .max = EPC_EVICT_BATCH };
+
+	while (!is_stopped(stop) && epc_nr_free(pool) < pool->watermarks.high) {
+		if (!reclaim(&req))
+			return;
+	}
 }

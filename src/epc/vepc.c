@@ -236,12 +236,14 @@ int sgx_vepc_create(struct sgx_epc_pool *pool, const struct sgx_vepc_config *con
 
 static struct sgx_epc_page *find_page(struct sgx_vepc *vepc, uint64_t index)
 {
-	uint64_t entry;
+	const uint64_t *entry;
+	struct sgx_epc_page *page;
 
 	epc_lock(&vepc->lock, &vepc->pool->port);
 	entry = epc_pt_find(&vepc->pages, index);
+	page = entry ? entry_page(vepc, *entry) : NULL;
 	epc_unlock(&vepc->lock);
-	return entry ? entry_page(vepc, entry) : NULL;
+	return page;
 }
 
 /* Make @fresh the page at @index, unless somebody was faster.  NULL: no memory. */
@@ -293,15 +295,15 @@ int sgx_vepc_fault(struct sgx_vepc *vepc, uint64_t index, uint64_t *pa)
 static bool remove_batch(struct sgx_vepc *vepc, uint64_t *index, uint64_t *nr_children_present,
 			 struct isa_outcome *out)
 {
+	const uint64_t *entry;
 	unsigned int nr;
-	uint64_t entry = 0;
 
 	epc_lock(&vepc->lock, &vepc->pool->port);
 	for (nr = 0; nr < BATCH; nr++, (*index)++) {
 		entry = epc_pt_next(&vepc->pages, index);
 		if (!entry)
 			break;
-		*out = guest_eremove(vepc->pool, entry_page(vepc, entry));
+		*out = guest_eremove(vepc->pool, entry_page(vepc, *entry));
 		if (is_child_present(*out))
 			(*nr_children_present)++;
 		else if (!isa_is_done(*out))
@@ -330,10 +332,11 @@ long sgx_vepc_remove_all(struct sgx_vepc *vepc)
 static void release_pages(struct sgx_vepc *vepc, uint32_t *left)
 {
 	struct sgx_epc_pool *pool = vepc->pool;
-	uint64_t index = 0, entry, nr = 0;
+	uint64_t index = 0, nr = 0;
+	const uint64_t *entry;
 
 	for (; (entry = epc_pt_next(&vepc->pages, &index)); index++) {
-		struct sgx_epc_page *page = entry_page(vepc, entry);
+		struct sgx_epc_page *page = entry_page(vepc, *entry);
 
 		if (!put_guest_page(pool, page, guest_eremove(pool, page), "sgx_vepc_release"))
 			epc_list_push(pool, left, page);

@@ -274,11 +274,14 @@ static void tries_einit_again_after_an_interrupt(void **state)
 	struct fake f;
 
 	encl = start_created(&f);
-	fake_fail(&f, FAKE_EINIT, 1, 19, fake_error(SGX_UNMASKED_EVENT));
-	assert_int_equal(sgx_encl_einit(encl, &sigstruct, hash, &out), 0);
-	assert_int_equal(f.script[FAKE_EINIT].nr_calls, 20);
 	fake_fail(&f, FAKE_EINIT, 1, 1, fake_error(SGX_INVALID_SIGNATURE));
 	assert_int_equal(sgx_encl_einit(encl, &sigstruct, hash, &out), -EPERM);
+	assert_int_equal(f.script[FAKE_EINIT].nr_calls, 1);
+	fake_fail(&f, FAKE_EINIT, 1, 19, fake_error(SGX_UNMASKED_EVENT));
+	assert_int_equal(sgx_encl_einit(encl, &sigstruct, hash, &out), 0);
+	assert_int_equal(f.script[FAKE_EINIT].nr_calls, 21);
+	/* An enclave is initialized once. */
+	assert_int_equal(sgx_encl_einit(encl, &sigstruct, hash, &out), -EINVAL);
 	assert_int_equal(f.script[FAKE_EINIT].nr_calls, 21);
 	finish_clean(&f, encl);
 }

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * An access to a page that is not there: reload it, or make it with EAUG.  Who
+ * comes second finds the page of who came first, under the same lock, so no
+ * thread is told that there is no page because another one just made it.
+ */
+#include <errno.h>
+
+#include "encl.h"
+
+static struct isa_outcome eaug(struct sgx_encl *encl, uint64_t la, uint64_t pa)
+{
+	const struct epc_encls_ops *ops = &encl->pool->ops;
+	_Alignas(32) struct sgx_pageinfo pageinfo = {
+		.linaddr = la,
+		.secs = sgx_encl_secs_pa(encl),
+	};
+
+	return ops->eaug(ops->ctx, &pageinfo, pa);
+}
+
+/* Make @page the page at @offset.  On failure it is still the caller's. */
+static int augment(struct sgx_encl *encl, uint64_t offset, struct sgx_epc_page *page,
+		   struct epc_encl_page **out)
+{
+	const struct epc_mm_ops *mm = &encl->pool->mm;
+	const uint64_t pa = sgx_epc_page_pa(encl->pool, page);
+	const uint64_t la = encl->base + offset;
+	struct epc_encl_page *rec;
+
+	rec = epc_record_reserve(encl, offset);
+	if (!rec || (mm->place && mm->place(mm->ctx, encl->cookie, pa, la)))
+		return -ENOMEM;
+	sgx_epc_page_mark_initialized(encl->pool, page);
+	if (!isa_is_done(eaug(encl, la, pa)))
+		return -EIO;
+
+	/* Its permissions in the EPCM are the enclave's business. */
+	epc_encl_page_new(encl, offset, rec, page, PT_REG, SECINFO_RWX);
+	atomic_fetch_add_explicit(&encl->pool->activity.augmented, 1, memory_order_relaxed);
+	if (mm->changed)
+		mm->changed(mm->ctx, encl->cookie, la, pa);
+	*out = rec;
+	return 0;
+}
+
+/* There is no page at @offset: make one if that can be. */
+static int augment_locked(struct sgx_encl *encl, uint64_t offset, struct epc_stock *stock,
+			  struct epc_encl_page **rec)
+{
+	struct sgx_epc_page *page;
+	int err;
+
+	if (!epc_encl_can_augment(encl, offset))
+		return -EFAULT;
+	page = epc_stock_take(stock);
+	err = augment(encl, offset, page, rec);
+	if (err) {
+		sgx_encl_free_epc_page(encl->pool, page, "sgx_encl_fault");
+		epc_va_shrink(encl);
+	}
+	return err;
+}
+
+static int fault_locked(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
+			struct epc_encl_page *rec, struct epc_stock *stock,
+			struct sgx_encl_page_info *out)
+{
+	const struct epc_mm_ops *mm = &encl->pool->mm;
+	int err;
+
+	if (!rec) {
+		err = augment_locked(encl, offset, stock, &rec);
+		if (err)
+			return err;
+	}
+	if (prot & ~rec->prot)
+		return -EACCES;
+	if (mm->map)
+		mm->map(mm->ctx, encl->cookie, epc_record_la(encl, rec));
+	*out = epc_encl_page_info(encl, rec);
+	return 0;
+}
+
+int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
+		   struct sgx_encl_page_info *out)
+{
+	struct epc_stock stock = { .nr = 0 };
+	struct epc_encl_page *rec;
+	int err;
+
+	err = epc_encl_lock_page(encl, offset, true, &stock, &rec);
+	if (!err) {
+		err = fault_locked(encl, offset, prot, rec, &stock, out);
+		epc_unlock(&encl->lock);
+	}
+	epc_stock_finish(encl, &stock);
+	return err;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which pages of an enclave are written out.  A page that comes in is on
+ * probation; one that is accessed again after its first look is kept in the main
+ * queue, and so is one that comes back soon after it was written out, for which
+ * the records of pages outside are the memory.  So what is used once passes
+ * through a small part of the enclave's EPC, and does not wash out the rest.
+ *
+ * All there is to see of accesses is a bit per page, and the access that brought
+ * a page in sets it: the first look at a page on probation only clears it.
+ */
+#include "encl.h"
+
+/* One page in so many is on probation. */
+#define PROBATION_SHARE 10u
+#define MAX_HEAT 3u
+/* How many pages are looked at for one victim, at most. */
+#define MAX_LOOKS 32u
+
+/* --- queues -------------------------------------------------------------------- */
+
+static void queue_push(struct epc_queue *q, struct epc_encl_page *rec)
+{
+	rec->prev = NULL;
+	rec->next = q->head;
+	if (q->head)
+		q->head->prev = rec;
+	else
+		q->tail = rec;
+	q->head = rec;
+	q->nr++;
+}
+
+static void queue_unlink(struct epc_queue *q, struct epc_encl_page *rec)
+{
+	if (rec->prev)
+		rec->prev->next = rec->next;
+	else
+		q->head = rec->next;
+	if (rec->next)
+		rec->next->prev = rec->prev;
+	else
+		q->tail = rec->prev;
+	q->nr--;
+}
+
+static void rotate(struct epc_queue *q, struct epc_encl_page *rec)
+{
+	queue_unlink(q, rec);
+	queue_push(q, rec);
+}
+
+static struct epc_queue *queue_of(struct epc_victims *v, const struct epc_encl_page *rec)
+{
+	return rec->flags & EPC_ENCL_PAGE_MAIN ? &v->main : &v->probation;
+}
+
+static uint64_t nr_queued(const struct epc_victims *v)
+{
+	return v->probation.nr + v->main.nr;
+}
+
+static void promote(struct epc_victims *v, struct epc_encl_page *rec)
+{
+	queue_unlink(&v->probation, rec);
+	rec->flags |= EPC_ENCL_PAGE_MAIN;
+	rec->heat = 0;
+	queue_push(&v->main, rec);
+}
+
+/* --- coming and going ------------------------------------------------------------ */
+
+/* Would a somewhat larger EPC have kept it? */
+static bool came_back_soon(const struct epc_victims *v, uint64_t evicted_at)
+{
+	return evicted_at && v->nr_evicted - evicted_at <= nr_queued(v);
+}
+
+void epc_victims_add(struct sgx_encl *encl, struct epc_encl_page *rec, uint64_t evicted_at)
+{
+	struct epc_victims *v = &encl->victims;
+
+	if (!epc_pool_can_page(encl->pool))
+		return;
+	rec->heat = 0;
+	rec->flags |= EPC_ENCL_PAGE_QUEUED;
+	if (came_back_soon(v, evicted_at))
+		rec->flags |= EPC_ENCL_PAGE_MAIN;
+	queue_push(queue_of(v, rec), rec);
+	v->recent[v->next_recent++ % EPC_NR_RECENT] = rec;
+	atomic_fetch_add_explicit(&encl->nr_evictable, 1, memory_order_relaxed);
+}
+
+void epc_victims_remove(struct sgx_encl *encl, struct epc_encl_page *rec)
+{
+	if (!(rec->flags & EPC_ENCL_PAGE_QUEUED))
+		return;
+	queue_unlink(queue_of(&encl->victims, rec), rec);
+	rec->flags &= (uint8_t)~(EPC_ENCL_PAGE_QUEUED | EPC_ENCL_PAGE_MAIN) & 0xf;
+	atomic_fetch_sub_explicit(&encl->nr_evictable, 1, memory_order_relaxed);
+}
+
+/* --- choosing -------------------------------------------------------------------- */
+
+/* One of the last pages to come in; of few pages only half can be. */
+static bool is_recent(const struct epc_victims *v, const struct epc_encl_page *rec)
+{
+	const uint64_t half = nr_queued(v) / 2;
+	const unsigned int nr = half < EPC_NR_RECENT ? (unsigned int)half : EPC_NR_RECENT;
+	unsigned int i;
+
+	for (i = 1; i <= nr; i++) {
+		if (v->recent[(v->next_recent - i) % EPC_NR_RECENT] == rec)
+			return true;
+	}
+	return false;
+}
+
+static bool is_young(const struct sgx_encl *encl, const struct epc_encl_page *rec)
+{
+	const struct epc_mm_ops *mm = &encl->pool->mm;
+
+	return mm->young && mm->young(mm->ctx, encl->cookie, epc_record_la(encl, rec));
+}
+
+/* Look at @rec, the oldest of its queue.  Return: true when it is to go. */
+static bool is_victim(struct sgx_encl *encl, struct epc_encl_page *rec)
+{
+	struct epc_victims *v = &encl->victims;
+	const bool young = is_young(encl, rec);
+
+	if (!(rec->flags & EPC_ENCL_PAGE_MAIN)) {
+		if (!young)
+			return true;
+		if (rec->heat)
+			promote(v, rec);
+		rec->heat = 1;
+		return false;
+	}
+	if (!young && !rec->heat)
+		return true;
+	if (young)
+		rec->heat = MAX_HEAT < rec->heat + 1u ? MAX_HEAT : (rec->heat + 1u) & 0xf;
+	else
+		rec->heat--;
+	return false;
+}
+
+static struct epc_queue *queue_to_look_at(struct epc_victims *v)
+{
+	const bool probation = v->probation.nr > nr_queued(v) / PROBATION_SHARE;
+
+	return v->probation.nr && (probation || !v->main.nr) ? &v->probation : &v->main;
+}
+
+static bool is_among(struct epc_encl_page *const *recs, unsigned int nr,
+		     const struct epc_encl_page *rec)
+{
+	while (nr--) {
+		if (recs[nr] == rec)
+			return true;
+	}
+	return false;
+}
+
+unsigned int epc_victims_pick(struct sgx_encl *encl, struct epc_encl_page **recs,
+			      unsigned int max)
+{
+	struct epc_victims *v = &encl->victims;
+	unsigned int nr = 0, looks = MAX_LOOKS * max;
+
+	while (nr < max && nr_queued(v) && looks--) {
+		struct epc_encl_page *rec = queue_to_look_at(v)->tail;
+
+		if (is_among(recs, nr, rec))
+			break;
+		if (!is_recent(v, rec) && is_victim(encl, rec))
+			recs[nr++] = rec;
+		rotate(queue_of(v, rec), rec);
+	}
+	/* All of them in use: then the one that was looked at first. */
+	if (!nr && max && nr_queued(v)) {
+		recs[nr] = queue_to_look_at(v)->tail;
+		rotate(queue_of(v, recs[nr]), recs[nr]);
+		nr++;
+	}
+	return nr;
+}

@@ -515,9 +515,9 @@ int sgx_encl_ecreate(struct sgx_encl *encl, const struct sgx_secs *secs);
  * sgx_encl_add_page() - allocate a page, EADD, and EEXTEND when @measure.
  * @offset: from the enclave's base, page aligned, inside it.
  * @src: 4096 bytes, page aligned as the leaf demands.
- * Return: 0; -EINVAL no SECS, or @offset out of its range; -EBUSY a page is at
- * that offset; -ENOMEM no EPC or no memory; -EIO EADD or EEXTEND
- * faulted.  The measurement may have changed then: the enclave cannot be
+ * Return: 0; -EINVAL no SECS, initialized already, or @offset out of its range;
+ * -EBUSY a page is at that offset; -ENOMEM no EPC or no memory; -EINTR; -EFAULT
+ * EPA faulted; -EIO EADD or EEXTEND did.  The measurement may have changed then: the enclave cannot be
  * initialized as intended any more, but stays releasable.
  */
 int sgx_encl_add_page(struct sgx_encl *encl, uint64_t offset, const void *src,
@@ -528,7 +528,7 @@ int sgx_encl_add_page(struct sgx_encl *encl, uint64_t offset, const void *src,
  * An SGX_UNMASKED_EVENT is tried again a few times before it is believed.
  * @sigstruct: page aligned as the leaf demands.
  * @outcome: what EINIT said, also on failure; ISA_DONE when it was not run.
- * Return: 0; -EINVAL no SECS; -EPERM EINIT returned a code; -EIO it faulted.
+ * Return: 0; -EINVAL no SECS, or initialized already; -EPERM EINIT returned a code; -EIO it faulted.
  */
 int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
 		   const uint64_t lepubkeyhash[4], struct isa_outcome *outcome);
@@ -542,7 +542,8 @@ int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
  * Of several threads that fault on one page each gets the page.
  * Context: any thread that holds no lock; may evict other pages.
  * Return: 0; -EFAULT there is no such page and none can be; -EACCES @prot
- * exceeds what the page may have; -ENOMEM; -EINTR; -EIO a leaf failed.
+ * exceeds what the page may have; -ENOMEM; -EINTR; -EIO a leaf failed, and
+ * nothing is lost by that: a page outside still is, as it was.
  */
 struct sgx_encl_page_info;
 int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
@@ -552,7 +553,7 @@ int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
  * sgx_encl_restrict_page() - EMODPR the page at @offset to @rwx, and track it.
  * @result: what EMODPR said, also on failure; ISA_DONE when it was not run.
  * Return: 0; -EFAULT no such page, or EMODPR or ETRACK failed; -EINVAL it is no
- * regular page; -ENOMEM, -EINTR from loading it.
+ * regular page; -ENODEV no SGX2; -ENOMEM, -EINTR, -EIO from loading it.
  * Source: SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS.
  */
 int sgx_encl_restrict_page(struct sgx_encl *encl, uint64_t offset, uint8_t rwx,
@@ -564,7 +565,8 @@ int sgx_encl_restrict_page(struct sgx_encl *encl, uint64_t offset, uint8_t rwx,
  * @result: what EMODT said, also on failure; ISA_DONE when it was not run.
  * Return: 0; -EINVAL no legal change; -EPERM a page that could not be mapped
  * read-write cannot become a TCS; -EFAULT no such page, or EMODT or ETRACK
- * failed; -ENOMEM, -EINTR from loading it.
+ * failed; -ENODEV no SGX2; -ENOMEM, -EINTR, -EIO from loading it.  Called again
+ * after ETRACK failed, it only tracks.
  * Source: SGX_IOC_ENCLAVE_MODIFY_TYPES.
  */
 int sgx_encl_modify_page(struct sgx_encl *encl, uint64_t offset, uint8_t type,
@@ -573,7 +575,7 @@ int sgx_encl_modify_page(struct sgx_encl *encl, uint64_t offset, uint8_t type,
 /**
  * sgx_encl_remove_page() - give the trimmed and accepted page at @offset back.
  * Return: 0; -EPERM not trimmed, or the enclave has not accepted that;
- * -EFAULT no such page; -ENOMEM, -EINTR from loading it.
+ * -EFAULT no such page; -ENODEV no SGX2; -ENOMEM, -EINTR, -EIO from loading it.
  * Source: SGX_IOC_ENCLAVE_REMOVE_PAGES.
  */
 int sgx_encl_remove_page(struct sgx_encl *encl, uint64_t offset);
@@ -615,9 +617,9 @@ uint64_t sgx_encl_nr_pages(const struct sgx_encl *encl);
 /**
  * sgx_encl_release() - drop the creator's reference.  NULL is fine.
  * Calls of other threads on @encl must have ended; the reclaimer may be at work
- * on it.  Frees every page, children first, then the SECS, then VA pages, now
- * or when the reclaimer lets go.  A page whose EREMOVE fails is leaked (see
- * sgx_encl_free_epc_page()).
+ * on it, and is waited for, one batch at most.  On return every page is freed,
+ * children first, then the SECS, then VA pages, and no epc_mm_ops is called for
+ * @encl any more.  A page whose EREMOVE fails is leaked (see sgx_encl_free_epc_page()).
  */
 void sgx_encl_release(struct sgx_encl *encl);
 

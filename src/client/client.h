@@ -151,6 +151,9 @@ CLIENT_SIGSAFE bool client_is_active(void);
 /** client_connect() - open device PROTO_ENCLAVE or PROTO_PROVISION.  fd or -errno. */
 int client_connect(const char *device, bool cloexec);
 
+/** client_connect_socket() - the server's socket @name as it is.  fd or -errno. */
+CLIENT_SIGSAFE int client_connect_socket(const char *name, bool cloexec);
+
 /** client_device_of() - which device @fd is: PROTO_ENCLAVE, PROTO_PROVISION or NULL. */
 CLIENT_SIGSAFE const char *client_device_of(int fd);
 
@@ -273,6 +276,20 @@ CLIENT_SIGSAFE struct client_action client_action_take(int sig);
 
 /** client_kill_by() - let the kernel's default action for @sig end this process. */
 CLIENT_SIGSAFE void client_kill_by(int sig, ucontext_t *uc);
+
+/* --- cpuid.c, rewrite.c ---------------------------------------------------------- */
+
+/** client_rewrite() - make CPUID trap in everything loaded so far.  Not in a handler. */
+void client_rewrite(void);
+
+/** client_is_rewritten() - was there a CPUID at @rip? */
+CLIENT_SIGSAFE bool client_is_rewritten(uint64_t rip);
+
+/** client_cpuid() - what CPUID answers on this machine.  In a handler. */
+CLIENT_SIGSAFE struct isa_cpuid client_cpuid(uint32_t leaf, uint32_t subleaf);
+
+/** client_emulate_cpuid() - execute the CPUID that was at @r's RIP, if one was. */
+CLIENT_SIGSAFE bool client_emulate_cpuid(struct isa_regs *r);
 
 /* --- vdso.c ---------------------------------------------------------------------- */
 

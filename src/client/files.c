@@ -66,6 +66,8 @@ static int open_device(const struct device_file *file, int flags)
 		return fail(ENOTDIR);
 	if ((flags & O_CREAT) && (flags & O_EXCL))
 		return fail(EEXIST);
+	/* What was loaded since the program began may ask about SGX, too. */
+	client_rewrite();
 	fd = client_connect(file->device, flags & O_CLOEXEC);
 	return fd < 0 ? fail(-fd) : fd;
 }

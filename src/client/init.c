@@ -28,6 +28,8 @@ void client_start(void)
 __attribute__((constructor)) static void client_init(int argc, char **argv, char **envp)
 {
 	client_start();
-	if (client_is_active())
-		client_vdso_init(envp);
+	if (!client_is_active())
+		return;
+	client_vdso_init(envp);
+	client_rewrite();
 }

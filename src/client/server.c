@@ -58,10 +58,10 @@ static bool is_trusted(int fd)
 	       (!peer.uid || peer.uid == (uid_t)euid);
 }
 
-int client_connect(const char *device, bool cloexec)
+int client_connect_socket(const char *name, bool cloexec)
 {
 	struct sockaddr_un addr;
-	const socklen_t len = device_address(&addr, device);
+	const socklen_t len = device_address(&addr, name);
 	long fd = sys_call(SYS_socket, AF_UNIX, SOCK_SEQPACKET | (cloexec ? SOCK_CLOEXEC : 0), 0,
 			   0);
 	long ret;
@@ -78,9 +78,17 @@ int client_connect(const char *device, bool cloexec)
 		sys_close((int)fd);
 		return -ENODEV;
 	}
-	/* Calls have sockets of their own: a read must not wait for one here. */
-	sys_call(SYS_shutdown, fd, SHUT_RD, 0, 0);
 	return (int)fd;
+}
+
+int client_connect(const char *device, bool cloexec)
+{
+	const int fd = client_connect_socket(device, cloexec);
+
+	/* Calls have sockets of their own: a read must not wait for one here. */
+	if (fd >= 0)
+		sys_call(SYS_shutdown, fd, SHUT_RD, 0, 0);
+	return fd;
 }
 
 static bool is_peer(const struct sockaddr_un *peer, socklen_t len, const char *device)

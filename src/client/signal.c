@@ -340,6 +340,10 @@ static bool outside(struct client_thread *thread, int sig, siginfo_t *info, ucon
 		uc->uc_stack = client_thread_stack(thread);
 		return enclu_outside(thread, uc, r);
 	}
+	if (event.vector == X86_UD && client_emulate_cpuid(r)) {
+		regs_to(uc, r);
+		return true;
+	}
 	if (event.vector == X86_PF) {
 		const enum verdict verdict = refine_pf(&event);
 

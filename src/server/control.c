@@ -4,6 +4,7 @@
  * nor for a call that is being served, so the event loop does it by itself.
  */
 #include <asm/sgx.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -144,6 +145,17 @@ static int reply_leaks(const struct server *s, int sock, uint64_t first)
 	return reply(sock, 0, rows, sizeof(rows[0]), n);
 }
 
+static int reply_cpuid(const struct server *s, int sock, uint64_t leaf_and_subleaf)
+{
+	const uint32_t leaf = (uint32_t)(leaf_and_subleaf >> 32);
+	const uint32_t subleaf = (uint32_t)leaf_and_subleaf;
+	struct isa_cpuid regs;
+
+	__cpuid_count(leaf, subleaf, regs.eax, regs.ebx, regs.ecx, regs.edx);
+	isa_cpuid(s->processor.machine, leaf, subleaf, &regs);
+	return reply(sock, 0, &regs, sizeof(regs), 1);
+}
+
 /* 0: answered, or nothing there yet; otherwise the connection is to end. */
 static int answer(const struct server *s, int sock)
 {
@@ -159,6 +171,8 @@ static int answer(const struct server *s, int sock)
 		return reply_stat(s, sock);
 	case CONTROL_LEAKS:
 		return reply_leaks(s, sock, req.first);
+	case CONTROL_CPUID:
+		return reply_cpuid(s, sock, req.first);
 	default:
 		return reply(sock, -EINVAL, NULL, 0, 0);
 	}

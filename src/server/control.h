@@ -24,12 +24,13 @@
 enum control_op {
 	CONTROL_STAT = 1,	/* one struct control_stat */
 	CONTROL_LEAKS,		/* rows of the ledger from @first on, as many as fit */
+	CONTROL_CPUID,		/* one struct isa_cpuid: leaf @first >> 32, subleaf in the rest */
 };
 
 struct control_request {
 	uint32_t magic;
 	uint32_t op;
-	uint64_t first;		/* LEAKS; 0 otherwise */
+	uint64_t first;		/* LEAKS, CPUID; 0 otherwise */
 };
 
 struct control_reply {

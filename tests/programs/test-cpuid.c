@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* CPUID in a program, executed as an instruction. */
+#include <cpuid.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+struct regs {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+static __attribute__((noinline)) struct regs cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	struct regs r;
+
+	__cpuid_count(leaf, subleaf, r.eax, r.ebx, r.ecx, r.edx);
+	return r;
+}
+
+static void says_there_is_sgx(void **state)
+{
+	assert_true(cpuid(0, 0).eax >= 0x12);
+	assert_true(cpuid(7, 0).ebx & 1u << 2);
+	assert_true(cpuid(7, 0).ecx & 1u << 30);
+	assert_true(cpuid(0x12, 0).eax & 1);
+}
+
+/* swsgx run starts a machine with an EPC of 64 MiB. */
+static void lists_the_sections(void **state)
+{
+	uint64_t size = 0;
+	uint32_t i = 2;
+
+	for (; (cpuid(0x12, i).eax & 0xf) == 1; i++) {
+		const struct regs r = cpuid(0x12, i);
+
+		size += (r.ecx & 0xfffff000) | (uint64_t)(r.edx & 0xfffff) << 32;
+	}
+	assert_int_equal(cpuid(0x12, i).eax, 0);
+	assert_int_equal(size, 64u << 20);
+}
+
+static void leaves_the_rest_to_the_host(void **state)
+{
+	const struct regs brand = cpuid(0x80000002, 0), vendor = cpuid(0, 0);
+
+	assert_true(brand.eax || brand.ebx || brand.ecx || brand.edx);
+	assert_true(vendor.ebx && vendor.ecx && vendor.edx);
+	assert_int_equal(cpuid(1, 0).eax, cpuid(1, 0).eax);
+}
+
+/* The bytes of CPUID as part of a constant are not the instruction. */
+static void constants_keep_their_value(void **state)
+{
+	uint32_t value;
+
+	__asm__ volatile("movl $0x0aa20f01, %0" : "=r"(value));
+	assert_int_equal(value, 0x0aa20f01);
+	/* And what follows it is found all the same. */
+	assert_true(cpuid(7, 0).ebx & 1u << 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(says_there_is_sgx),
+		cmocka_unit_test(lists_the_sections),
+		cmocka_unit_test(leaves_the_rest_to_the_host),
+		cmocka_unit_test(constants_keep_their_value),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -589,6 +589,30 @@ static void secs_comes_back_with_all_it_was(void **state)
 	assert_error(isa_enclu(&f->encl, ISA_ENCLU_EGETKEY), SGX_INVALID_ATTRIBUTE);
 }
 
+/* What was told a block that is shared no more, the next one knows too. */
+static void block_after_a_reload_is_as_new(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	struct isa_encl_block *blk;
+
+	isa_fixture_build(f, NULL);
+	assert_int_equal(isa_secs_share(f->m, FIXTURE_SECS, &f->blk), 0);
+	isa_fixture_sigstruct(f, NULL, 0);
+	assert_done(isa_fixture_einit(f, FIXTURE_SECS, &f->sig, NULL));
+	assert_done(paging_epa(f, PAGING_VA));
+	for (uint64_t i = FIXTURE_TCS; i < FIXTURE_FREE; i++)
+		paging_out(f, i, (unsigned int)i, &parts[i]);
+	assert_done(paging_ewb(f, FIXTURE_SECS, 100, &parts[0]));
+	assert_done(paging_eld(f, RELOAD, FIXTURE_SECS, ISA_NO_FRAME, 100, &parts[0]));
+	blk = isa_secs_block(f->m, FIXTURE_SECS);
+	assert_int_equal(atomic_load(&blk->initialized), 1);
+	assert_true(blk->attributes & ATTR_INIT);
+	/* One cycle for each page. */
+	assert_int_equal(atomic_load(&blk->epoch), FIXTURE_FREE - FIXTURE_TCS);
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
 static void tracking_goes_on_after_a_reload(void **state)
 {
 	struct isa_fixture *f = *state;
@@ -705,6 +729,7 @@ int main(void)
 		CASE(removed_va_page_takes_its_pages_along),
 		CASE(child_needs_its_secs),
 		CASE(secs_comes_back_with_all_it_was),
+		CASE(block_after_a_reload_is_as_new),
 		CASE(tracking_goes_on_after_a_reload),
 		CASE(enclave_can_be_finished_after_a_reload),
 		CASE(random_pages_survive_the_journey),

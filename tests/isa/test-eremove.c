@@ -88,6 +88,44 @@ static void takes_a_trimmed_page_from_an_active_enclave(void **state)
 	(void)state;
 }
 
+/* With all versions in it: what went out through its slots stays out. */
+static void takes_a_va_page(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+
+	isa_fixture_start(f, NULL, 0);
+	f->os.rbx = PT_VA;
+	f->os.rcx = isa_fixture_la(f, 40);
+	assert_done(isa_encls(&f->os, ISA_ENCLS_EPA));
+	assert_int_equal(isa_secs_share(f->m, FIXTURE_SECS, &f->blk), 0);
+	atomic_store(&f->blk.nr_inside[0], 1);
+	assert_done(isa_fixture_eremove(f, 40));			/* 5 */
+	assert_false(isa_epcm_peek(f->m, 40).valid);
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+/* No leaf of a part without CET makes one, but a page may come back as one. */
+static void takes_a_shadow_stack_from_an_inactive_enclave(void **state)
+{
+	static const enum sgx_page_type kinds[] = { PT_SS_FIRST, PT_SS_REST };
+	struct isa_fixture *f = isa_fixture_create(NULL);
+
+	isa_fixture_start(f, NULL, 0);
+	assert_int_equal(isa_secs_share(f->m, FIXTURE_SECS, &f->blk), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		isa_secs_add_child(isa_fixture_contents(f, FIXTURE_SECS));
+		isa_epcm_set(&f->m->epcm[40], FIXTURE_SECS,
+			     (FIXTURE_BASE + 0x8000) | EPCM_VALID | EPCM_PT(kinds[i]));
+		atomic_store(&f->blk.nr_inside[1], 1);
+		assert_error(isa_fixture_eremove(f, 40), SGX_ENCLAVE_ACT); /* 9 */
+		atomic_store(&f->blk.nr_inside[1], 0);
+		assert_done(isa_fixture_eremove(f, 40));		/* 10 */
+	}
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
 static void takes_a_pending_page(void **state)
 {
 	struct isa_fixture *f = isa_fixture_create(NULL);
@@ -176,6 +214,8 @@ int main(void)
 		cmocka_unit_test(reports_children_of_a_secs),
 		cmocka_unit_test(reports_processors_inside),
 		cmocka_unit_test(takes_a_trimmed_page_from_an_active_enclave),
+		cmocka_unit_test(takes_a_va_page),
+		cmocka_unit_test(takes_a_shadow_stack_from_an_inactive_enclave),
 		cmocka_unit_test(takes_a_pending_page),
 		cmocka_unit_test(counts_nobody_inside_after_unshare),
 		cmocka_unit_test(forgets_the_block_with_the_secs),

@@ -131,10 +131,12 @@ void epc_cache_drop(struct sgx_epc_pool *pool, const struct sgx_epc_page *page)
 
 uint64_t epc_nr_cached(const struct sgx_epc_pool *pool, const struct epc_node *node)
 {
-	const struct epc_cache *cache;
 	uint64_t nr = 0;
+	uint32_t i;
 
-	for (cache = pool->caches.all; cache < pool->caches.all + pool->caches.nr; cache++) {
+	for (i = 0; i < pool->caches.nr; i++) {
+		const struct epc_cache *cache = &pool->caches.all[i];
+
 		if (!node || atomic_load_explicit(&cache->node, memory_order_relaxed) == node)
 			nr += nr_in(cache);
 	}

@@ -10,7 +10,8 @@
  *	clang -g -O1 -std=c11 -D_GNU_SOURCE -Iinclude -Isrc/server -Itests/isa \
  *		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o fuzz-proto \
  *		fuzz/fuzz-proto.c tests/server/raw-client.c tests/isa/fixture.c \
- *		tests/isa/signer.c src/server/[a-z]*.c src/uapi/[a-z]*.c src/epc/[a-z]*.c \
+ *		tests/isa/signer.c tests/isa/record.c src/server/[a-z]*.c \
+ *		src/uapi/[a-z]*.c src/epc/[a-z]*.c src/inject/[a-z]*.c \
  *		$(ls src/isa/[a-z]*.c | grep -v crypto-nettle) \
  *		-lcrypto -lcmocka -lnettle -lhogweed -lgmp -lpthread
  *
@@ -265,6 +266,28 @@ static void scribble(struct world *w, int sock)
 	raw_detach(&a);
 }
 
+/* Who looks at the machine sends anything, and does or does not hear the answer. */
+static void any_look(struct world *w)
+{
+	union {
+		struct control_request req;
+		uint8_t bytes[2 * sizeof(struct control_request)];
+	} msg = { .req = { CONTROL_MAGIC, (uint32_t)take(w, 1) % 4, take(w, 2) } };
+	const size_t size = take(w, 1) & 1 ? sizeof(msg.req) : take(w, 1) % sizeof(msg);
+	const int sock = raw_connect(&machine, PROTO_CONTROL);
+	const int fds[1] = { victim };
+	static uint8_t answer[1 << 16];
+
+	if (sock < 0)
+		return;
+	if (take(w, 1) & 1)
+		poke(w, &msg, sizeof(msg));
+	raw_send(sock, &msg, size, fds, take(w, 1) & 1);
+	if (take(w, 1) & 1)
+		recv(sock, answer, sizeof(answer), MSG_DONTWAIT);
+	close(sock);
+}
+
 static void step(struct world *w)
 {
 	const uint8_t what = (uint8_t)take(w, 1);
@@ -291,6 +314,9 @@ static void step(struct world *w)
 	case 4:
 		if (what & 0x40)
 			raw_build(*sock);
+		break;
+	case 5:
+		any_look(w);
 		break;
 	default:
 		any_request(w, *sock);

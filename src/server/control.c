@@ -209,6 +209,8 @@ static void close_one(struct control *c, int sock)
 	while (c->socks[i] != sock)
 		i++;
 	c->socks[i] = c->socks[--c->nr_connections];
+	/* Closing is not enough where a fork has the socket, too. */
+	epoll_ctl(c->epoll, EPOLL_CTL_DEL, sock, NULL);
 	close(sock);
 }
 

@@ -199,6 +199,31 @@ static void idle_connections_are_limited_and_devices_are_not(void **state)
 	assert_int_equal(stat_of(*state).epc.total, 1024);
 }
 
+/* A fork of the server's process keeps the sockets it had, closed here or not. */
+static void a_connection_that_has_ended_is_heard_of_no_more(void **state)
+{
+	const int sock = look(*state);
+	int hold[2];
+	pid_t pid;
+
+	ask_stat(sock);
+	assert_int_equal(pipe(hold), 0);
+	pid = fork();
+	if (pid == 0) {
+		char byte;
+
+		close(hold[1]);
+		close(sock);
+		_exit(read(hold[0], &byte, 1) == 0 ? 0 : 1);
+	}
+	close(hold[0]);
+	close(sock);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(stat_of(*state).epc.total, 1024);
+	close(hold[1]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void looking_does_not_keep_the_machine(void **state)
 {
 	struct machine m;
@@ -421,6 +446,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_asks_and_does_not_listen_is_cut_off,
 						machine_setup, machine_teardown),
 		cmocka_unit_test_setup_teardown(idle_connections_are_limited_and_devices_are_not,
+						machine_setup, machine_teardown),
+		cmocka_unit_test_setup_teardown(a_connection_that_has_ended_is_heard_of_no_more,
 						machine_setup, machine_teardown),
 		cmocka_unit_test(looking_does_not_keep_the_machine),
 		cmocka_unit_test(a_leak_is_told_with_all_the_ledger_knows),

@@ -57,8 +57,7 @@ struct fake_page *fake_page_at(struct fake *f, uint64_t pa)
 
 /* --- the processor -------------------------------------------------------- */
 
-/* Counts a call.  Return: true when the script answers it. */
-static bool scripted(struct fake *f, enum fake_leaf leaf, struct isa_outcome *out)
+bool fake_scripted(struct fake *f, enum fake_leaf leaf, struct isa_outcome *out)
 {
 	struct fake_script *s = &f->script[leaf];
 	const unsigned int nr = ++s->nr_calls;
@@ -70,6 +69,16 @@ static bool scripted(struct fake *f, enum fake_leaf leaf, struct isa_outcome *ou
 static struct isa_outcome done(void)
 {
 	return (struct isa_outcome){ .kind = ISA_DONE };
+}
+
+static bool scripted(struct fake *f, enum fake_leaf leaf, struct isa_outcome *out)
+{
+	bool answered;
+
+	pthread_mutex_lock(&f->mutex);
+	answered = fake_scripted(f, leaf, out);
+	pthread_mutex_unlock(&f->mutex);
+	return answered;
 }
 
 static struct isa_outcome ecreate(void *ctx, struct sgx_pageinfo *pi, uint64_t secs)
@@ -85,7 +94,9 @@ static struct isa_outcome ecreate(void *ctx, struct sgx_pageinfo *pi, uint64_t s
 	assert_false(page->valid);
 	if (scripted(f, FAKE_ECREATE, &out))
 		return out;
-	*page = (struct fake_page){ .valid = true, .pt = PT_SECS };
+	pthread_mutex_lock(&f->mutex);
+	*page = (struct fake_page){ .valid = true, .pt = PT_SECS, .eid = ++f->last_eid };
+	pthread_mutex_unlock(&f->mutex);
 	return done();
 }
 
@@ -104,11 +115,16 @@ static struct isa_outcome eadd(void *ctx, struct sgx_pageinfo *pi, uint64_t pa)
 		assert_true(page->placed && page->la == pi->linaddr);
 	if (scripted(f, FAKE_EADD, &out))
 		return out;
+	pthread_mutex_lock(&f->mutex);
 	page->valid = true;
 	page->pt = (uint8_t)(secinfo->flags >> SECINFO_PT_SHIFT);
+	page->blocked = page->pending = page->modified = page->pr = false;
+	page->stamp = FAKE_TRACKED;
 	page->la = pi->linaddr;
 	page->secs = pi->secs;
+	memcpy(page->contents, (void *)(uintptr_t)pi->srcpge, FAKE_CONTENTS);
 	fake_page_at(f, pi->secs)->nr_children++;
+	pthread_mutex_unlock(&f->mutex);
 	return done();
 }
 
@@ -138,23 +154,29 @@ static struct isa_outcome einit(void *ctx, const struct sgx_sigstruct *sigstruct
 	for (i = 0; i < sizeof(*token); i++)
 		f->einit_token_sum += bytes[i];
 	f->einit_hash0 = hash[0];
-	return scripted(f, FAKE_EINIT, &out) ? out : done();
+	if (scripted(f, FAKE_EINIT, &out))
+		return out;
+	fake_page_at(f, secs)->initialized = true;
+	return done();
 }
 
 static struct isa_outcome eremove_locked(struct fake *f, struct fake_page *page)
 {
 	struct isa_outcome out;
 
-	if (scripted(f, FAKE_EREMOVE, &out))
+	if (fake_scripted(f, FAKE_EREMOVE, &out))
 		return out;
 	page->placed = false;
+	page->mapped = false;
 	if (!page->valid)
 		return done();
 	if (page->pt == PT_SECS && page->nr_children)
 		return fake_error(SGX_CHILD_PRESENT);
-	if (page->pt != PT_SECS)
+	if (page->pt != PT_SECS && page->pt != PT_VA)
 		fake_page_at(f, page->secs)->nr_children--;
 	page->valid = false;
+	free(page->versions);
+	page->versions = NULL;
 	return done();
 }
 
@@ -187,9 +209,13 @@ static int place(void *ctx, void *cookie, uint64_t pa, uint64_t la)
 	f->place_cookie = cookie;
 	if (f->place_result)
 		return f->place_result;
+	pthread_mutex_lock(&f->mutex);
 	assert_false(page->placed);
 	page->placed = true;
 	page->la = la;
+	page->cookie = cookie;
+	page->mapped = page->young = false;
+	pthread_mutex_unlock(&f->mutex);
 	return 0;
 }
 
@@ -283,6 +309,8 @@ void fake_init(struct fake *f, const struct isa_section *sections, size_t nr, bo
 		.mm = { .ctx = f, .place = place },
 		.known_clean = known_clean,
 	};
+	fake_paging_ops(&f->config.ops);
+	fake_paging_mm(&f->config.mm);
 }
 
 void fake_start(struct fake *f, const struct isa_section *sections, size_t nr, bool known_clean)
@@ -294,9 +322,13 @@ void fake_start(struct fake *f, const struct isa_section *sections, size_t nr, b
 
 void fake_finish(struct fake *f)
 {
+	size_t i;
+
 	sgx_epc_pool_destroy(f->pool);
 	assert_int_equal(f->live_allocs, 0);
 	munmap(f->log, sizeof(*f->log));
+	for (i = 0; i < f->nr_pages; i++)
+		free(f->pages[i].versions);
 	free(f->pages);
 	pthread_mutex_destroy(&f->mutex);
 }

@@ -19,16 +19,39 @@
 
 #include <swsgx/epc.h>
 
-enum fake_leaf { FAKE_ECREATE, FAKE_EADD, FAKE_EEXTEND, FAKE_EINIT, FAKE_EREMOVE, FAKE_NR_LEAVES };
+enum fake_leaf {
+	FAKE_ECREATE, FAKE_EADD, FAKE_EEXTEND, FAKE_EINIT, FAKE_EREMOVE,
+	FAKE_EPA, FAKE_EBLOCK, FAKE_ETRACK, FAKE_EWB, FAKE_ELDU,
+	FAKE_EAUG, FAKE_EMODPR, FAKE_EMODT, FAKE_EDBGRD, FAKE_EDBGWR,
+	FAKE_NR_LEAVES
+};
+
+/* Of a page the processor remembers this much of its contents. */
+#define FAKE_CONTENTS 16u
 
 struct fake_page {
 	bool valid;
-	bool placed;
+	bool blocked, pending, modified, pr;
 	uint8_t pt;
 	uint64_t la;
 	uint64_t secs;		/* physical address of its SECS */
+	uint64_t stamp;		/* epoch it was blocked or changed in; FAKE_TRACKED */
+	uint8_t contents[FAKE_CONTENTS];
+	/* Of a SECS. */
 	unsigned int nr_children;
+	bool initialized;
+	uint64_t eid, epoch;
+	unsigned int nr_current, nr_previous; /* processors inside, by epoch of entry */
+	/* Of a VA page: versions, allocated. */
+	uint64_t *versions;
+	/* The memory management's. */
+	bool placed;
+	bool mapped;		/* an access would succeed */
+	bool young;
+	void *cookie;
 };
+
+#define FAKE_TRACKED UINT64_MAX
 
 /* Call number @at (from 1) and the @count - 1 after it answer @outcome, doing nothing. */
 struct fake_script {
@@ -56,6 +79,10 @@ struct fake {
 	int place_result;
 	unsigned int nr_places;
 	void *place_cookie;
+	unsigned int nr_kicks;
+	unsigned int nr_deaf_kicks;	/* so many more kicks do nothing */
+	bool may_not_evict;
+	uint64_t last_version, last_eid;
 	uint64_t einit_token_sum;	/* of all bytes of the token */
 	uint64_t einit_hash0;
 
@@ -85,6 +112,22 @@ void fake_fail(struct fake *f, enum fake_leaf leaf, unsigned int nth, unsigned i
 	       struct isa_outcome outcome);
 
 struct fake_page *fake_page_at(struct fake *f, uint64_t pa);
+
+/** fake_page_of() - where the page of enclave @cookie at @la is; NULL: not in EPC. */
+struct fake_page *fake_page_of(struct fake *f, void *cookie, uint64_t la);
+
+/** fake_accept() - EACCEPT by the enclave.  Return: false when there is nothing to accept yet. */
+bool fake_accept(struct fake *f, struct fake_page *page);
+
+/** fake_enter() - a processor enters the enclave with SECS @secs, and stays until kicked twice. */
+void fake_enter(struct fake *f, uint64_t secs);
+
+/* fake-paging.c: what fake_init() puts into the tables. */
+void fake_paging_ops(struct epc_encls_ops *ops);
+void fake_paging_mm(struct epc_mm_ops *mm);
+
+/** fake_scripted() - count a call.  Return: true when the script answers it. */
+bool fake_scripted(struct fake *f, enum fake_leaf leaf, struct isa_outcome *out);
 
 struct isa_outcome fake_error(uint32_t code);
 struct isa_outcome fake_fault(uint8_t vector);

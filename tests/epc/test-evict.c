@@ -1,0 +1,915 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Pages of host enclaves on their way out and back, over the fake processor:
+ * interleavings made to happen, one thing failing at a time, limits, fairness.
+ * Names beginning with c1, u or l are rows of docs/linux-parity.md.
+ */
+#include "fake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BASE 0x700000000000ull
+#define SIZE (1ull << 32)
+
+static const _Alignas(4096) struct sgx_secs secs_source = {
+	.baseaddr = BASE, .size = SIZE, .attributes.flags = ATTR_DEBUG,
+};
+static const _Alignas(4096) struct sgx_sigstruct sigstruct;
+static const uint64_t hash[4];
+static const struct sgx_secinfo reg_rw = { .flags = SECINFO_R | SECINFO_W | SECINFO_PT(PT_REG) };
+
+/* --- enclaves whose contents are known -------------------------------------- */
+
+struct subject {
+	struct fake *f;
+	struct sgx_encl *encl;
+	unsigned int nr;		/* also the cookie */
+};
+
+static uint64_t contents_of(const struct subject *s, uint64_t page)
+{
+	return 0xc0ffee0000000000ull | (uint64_t)s->nr << 32 | page;
+}
+
+static void start_over(struct fake *f, uint64_t nr_pages)
+{
+	const struct isa_section section = { .pa = 1ull << 32, .nr_pages = nr_pages };
+
+	fake_init(f, &section, 1, true);
+	f->config.overcommit = true;
+	assert_int_equal(sgx_epc_pool_create(&f->config, &f->pool), 0);
+}
+
+static int add(struct subject *s, uint64_t page)
+{
+	static _Alignas(4096) uint64_t source[512];
+
+	source[0] = contents_of(s, page);
+	return sgx_encl_add_page(s->encl, page * 4096, source, &reg_rw, true);
+}
+
+static int einit(struct subject *s)
+{
+	struct isa_outcome out;
+
+	return sgx_encl_einit(s->encl, &sigstruct, hash, &out);
+}
+
+static int open_subject(struct fake *f, struct subject *s, unsigned int nr,
+			struct sgx_epc_group *group)
+{
+	const struct sgx_encl_config config = {
+		.owner = { .encl_id = nr, .group = group },
+		.cookie = (void *)(uintptr_t)nr,
+	};
+
+	*s = (struct subject){ .f = f, .nr = nr };
+	return sgx_encl_create(f->pool, &config, &s->encl);
+}
+
+/* An initialized enclave of pages 0 to @nr_pages - 1. */
+static void make(struct fake *f, struct subject *s, unsigned int nr, uint64_t nr_pages)
+{
+	uint64_t i;
+
+	assert_int_equal(open_subject(f, s, nr, NULL), 0);
+	assert_int_equal(sgx_encl_ecreate(s->encl, &secs_source), 0);
+	for (i = 0; i < nr_pages; i++)
+		assert_int_equal(add(s, i), 0);
+	assert_int_equal(einit(s), 0);
+}
+
+static int fault(struct subject *s, uint64_t page)
+{
+	struct sgx_encl_page_info info;
+
+	return sgx_encl_fault(s->encl, page * 4096, SECINFO_R, &info);
+}
+
+static int read_page(struct subject *s, uint64_t page, uint64_t *value)
+{
+	return sgx_encl_access(s->encl, page * 4096, value, sizeof(*value), false);
+}
+
+static void assert_contents(struct subject *s, uint64_t first, uint64_t end)
+{
+	for (uint64_t i = first; i < end; i++) {
+		uint64_t value = 0;
+
+		assert_int_equal(read_page(s, i, &value), 0);
+		assert_int_equal(value, contents_of(s, i));
+	}
+}
+
+static bool is_resident(struct subject *s, uint64_t page)
+{
+	struct sgx_encl_page_info info;
+
+	assert_true(sgx_encl_page_at(s->encl, page * 4096, &info));
+	return info.pa != ISA_NO_FRAME;
+}
+
+static uint64_t nr_resident(struct subject *s, uint64_t end)
+{
+	uint64_t i, nr = 0;
+
+	for (i = 0; i < end; i++)
+		nr += is_resident(s, i);
+	return nr;
+}
+
+static void finish_clean(struct fake *f)
+{
+	assert_adds_up(f);
+	assert_int_equal(sgx_epc_stat_total(f->pool).in_use, 0);
+	assert_pool_clean(f);
+	fake_finish(f);
+}
+
+/* --- the way out and back ----------------------------------------------------- */
+
+static void pages_come_back_as_they_were(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 40);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 41);
+	assert_counts(&f, 63, 1, 0, 0);
+	assert_int_equal(nr_resident(&s, 40), 0);
+	assert_contents(&s, 0, 40);
+	assert_int_equal(nr_resident(&s, 40), 40);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void one_batch_is_tracked_once(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 256);
+	make(&f, &s, 1, 200);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 16), 16);
+	assert_int_equal(f.script[FAKE_EBLOCK].nr_calls, 16);
+	assert_int_equal(f.script[FAKE_ETRACK].nr_calls, 1);
+	assert_int_equal(f.script[FAKE_EWB].nr_calls, 16);
+	assert_int_equal(f.nr_kicks, 1);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+/* A kick that reaches nobody: EWB says so, and tracking starts again. */
+static void threads_inside_are_waited_for(void **state)
+{
+	struct subject s;
+	unsigned int deaf;
+	struct fake f;
+
+	for (deaf = 0; deaf <= 6; deaf++) {
+		start_over(&f, 64);
+		make(&f, &s, 1, 20);
+		fake_enter(&f, sgx_encl_secs_pa(s.encl));
+		fake_enter(&f, sgx_encl_secs_pa(s.encl));
+		f.nr_deaf_kicks = deaf;
+		sgx_epc_reclaim(f.pool, 1000);
+		assert_adds_up(&f);
+		f.nr_deaf_kicks = 0;
+		assert_contents(&s, 0, 20);
+		assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 21);
+		assert_contents(&s, 0, 20);
+		sgx_encl_release(s.encl);
+		finish_clean(&f);
+	}
+}
+
+static void enclave_that_may_not_be_evicted_keeps_its_pages(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 16);
+	make(&f, &s, 1, 14);
+	f.may_not_evict = true;
+	assert_int_equal(fault(&s, 100), -ENOMEM);
+	assert_int_equal(f.script[FAKE_EBLOCK].nr_calls, 0);
+	f.may_not_evict = false;
+	assert_int_equal(fault(&s, 100), 0);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void nothing_is_written_out_without_overcommit(void **state)
+{
+	const struct isa_section section = { .pa = 1ull << 32, .nr_pages = 16 };
+	struct subject s;
+	struct fake f;
+
+	fake_start(&f, &section, 1, true);
+	make(&f, &s, 1, 15);
+	assert_int_equal(fault(&s, 100), -ENOMEM);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 0);
+	assert_int_equal(f.script[FAKE_EPA].nr_calls, 0);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void allocator_says_ebusy_to_who_may_not_evict(void **state)
+{
+	struct sgx_epc_page *page;
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 16);
+	make(&f, &s, 1, 14);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, 0, &page), -EBUSY);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, SGX_ALLOC_RECLAIM, &page), 0);
+	sgx_free_epc_page(f.pool, page);
+	sgx_encl_release(s.encl);
+	assert_int_equal(sgx_epc_stat_total(f.pool).in_use, 0);
+	finish_clean(&f);
+}
+
+/* --- rows of the catalogue ------------------------------------------------------- */
+
+static void c1_4_va_pages_alone_do_not_make_the_allocator_loop(void **state)
+{
+	struct sgx_epc_page *pages[16];
+	struct subject s;
+	unsigned int nr = 0;
+	struct fake f;
+
+	start_over(&f, 16);
+	make(&f, &s, 1, 4);
+	while (!sgx_alloc_epc_page(f.pool, NULL, SGX_ALLOC_RECLAIM, &pages[nr]))
+		nr++;
+	/* All but the VA page; then it ends. */
+	assert_int_equal(nr, 15);
+	assert_int_equal(fault(&s, 0), -ENOMEM);
+	while (nr)
+		sgx_free_epc_page(f.pool, pages[--nr]);
+	assert_contents(&s, 0, 4);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void c1_19_backing_memory_is_returned_on_reload(void **state)
+{
+	struct subject s;
+	size_t before;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 40);
+	before = f.live_allocs;
+	sgx_epc_reclaim(f.pool, 1000);
+	assert_true(f.live_allocs > before);
+	assert_contents(&s, 0, 40);
+	assert_int_equal(f.live_allocs, before);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+/* What the reload of one page gives back is nothing of its neighbours'. */
+static void c1_22_reloading_a_page_leaves_its_neighbours_outside_intact(void **state)
+{
+	struct subject s;
+	uint64_t i, j;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 33);
+	for (i = 0; i < 33; i++) {
+		sgx_epc_reclaim(f.pool, 1000);
+		assert_int_equal(fault(&s, i), 0);
+		for (j = 0; j < 33; j++) {
+			if (j % 5 == i % 5)
+				assert_contents(&s, j, j + 1);
+		}
+	}
+	assert_contents(&s, 0, 33);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void c1_27_a_va_page_is_had_under_pressure(void **state)
+{
+	struct sgx_epc_activity activity;
+	struct subject s;
+	uint64_t i;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 500);
+	for (i = 500; i < 1100; i++)
+		assert_int_equal(fault(&s, i), 0);
+	sgx_epc_activity(f.pool, &activity);
+	assert_int_equal(activity.va_pages, 3);
+	assert_contents(&s, 0, 500);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void c1_38_augments_after_the_secs_was_written_out(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 16);
+	make(&f, &s, 1, 3);
+	sgx_epc_reclaim(f.pool, 1000);
+	assert_true(sgx_encl_secs_pa(s.encl) == ISA_NO_FRAME);
+	assert_int_equal(fault(&s, 50), 0);
+	assert_true(sgx_encl_secs_pa(s.encl) != ISA_NO_FRAME);
+	assert_contents(&s, 0, 3);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+/* What the port is asked while a thread allocates a page, hence without a lock. */
+static void (*while_allocating)(struct fake *f);
+static struct subject *hooked;
+
+static unsigned int hooked_node(void *ctx)
+{
+	void (*fn)(struct fake *f) = while_allocating;
+
+	while_allocating = NULL;
+	if (fn)
+		fn(ctx);
+	return 0;
+}
+
+static void start_hooked(struct fake *f, struct subject *s, uint64_t nr_pages)
+{
+	fake_init(f, small_sections, 3, true);
+	f->config.overcommit = true;
+	f->config.port.node = hooked_node;
+	assert_int_equal(sgx_epc_pool_create(&f->config, &f->pool), 0);
+	make(f, s, 1, nr_pages);
+	hooked = s;
+}
+
+static void fault_on_page_9(struct fake *f)
+{
+	assert_int_equal(fault(hooked, 9), 0);
+}
+
+static void u1_both_who_touch_an_absent_page_get_it(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_hooked(&f, &s, 3);
+	while_allocating = fault_on_page_9;
+	assert_int_equal(fault(&s, 9), 0);
+	assert_null(while_allocating);
+	assert_int_equal(f.script[FAKE_EAUG].nr_calls, 1);
+	/* SECS, VA page, 3 pages and one: the loser's page went back. */
+	assert_int_equal(sgx_encl_nr_pages(s.encl), 6);
+	assert_int_equal(sgx_epc_stat_total(f.pool).in_use, 6);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void trim(struct subject *s, uint64_t page)
+{
+	struct isa_outcome out;
+
+	assert_int_equal(sgx_encl_modify_page(s->encl, page * 4096, PT_TRIM, &out), 0);
+	assert_true(fake_accept(s->f, fake_page_of(s->f, (void *)(uintptr_t)s->nr,
+						   BASE + page * 4096)));
+}
+
+static void remove_page_0(struct fake *f)
+{
+	assert_int_equal(sgx_encl_remove_page(hooked->encl, 0), 0);
+}
+
+/* Removed while a thread that faulted on it waits for room to reload it. */
+static void u2_a_page_removed_during_a_fault_is_augmented(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_hooked(&f, &s, 3);
+	trim(&s, 0);
+	sgx_epc_reclaim(f.pool, 1000);
+	while_allocating = remove_page_0;
+	assert_int_equal(fault(&s, 0), 0);
+	assert_null(while_allocating);
+	assert_int_equal(f.script[FAKE_EAUG].nr_calls, 1);
+	assert_true(fake_page_of(&f, (void *)1, BASE)->pending);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static uint64_t poisoned_pa;
+
+static void poison_then_kick(void *ctx, void *cookie, uint64_t secs)
+{
+	struct fake *f = ctx;
+
+	if (poisoned_pa)
+		assert_int_equal(sgx_epc_poison(f->pool, poisoned_pa), 0);
+}
+
+/* Reported between the choice of the page and its EWB. */
+static void u3_a_page_poisoned_on_its_way_out_is_not_written(void **state)
+{
+	struct sgx_encl_page_info info;
+	struct subject s;
+	struct fake f;
+
+	fake_init(&f, small_sections, 3, true);
+	f.config.overcommit = true;
+	f.config.mm.kick = poison_then_kick;
+	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	make(&f, &s, 1, 8);
+	assert_true(sgx_encl_page_at(s.encl, 0, &info));
+	poisoned_pa = info.pa;
+	sgx_epc_reclaim(f.pool, 1000);
+	poisoned_pa = 0;
+	assert_true(is_resident(&s, 0));
+	assert_int_equal(nr_resident(&s, 8), 1);
+	assert_contents(&s, 1, 8);
+	sgx_encl_release(s.encl);
+	assert_int_equal(sgx_epc_stat_total(f.pool).poisoned, 1);
+	finish_clean(&f);
+}
+
+static void l1_a_failed_ewb_loses_nothing(void **state)
+{
+	size_t i;
+
+	for (i = 0; i < fake_nr_failures; i++) {
+		struct subject s;
+		struct fake f;
+
+		start_over(&f, 64);
+		make(&f, &s, 1, 20);
+		fake_fail(&f, FAKE_EWB, 1, 1000, fake_failures[i]);
+		assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 0);
+		assert_counts(&f, 42, 22, 0, 0);
+		assert_int_equal(nr_resident(&s, 20), 20);
+		/* A blocked page is of use only after EWB and ELDU. */
+		fake_fail(&f, FAKE_EWB, 1, 0, fake_failures[i]);
+		assert_contents(&s, 0, 20);
+		for (uint64_t page = 0; page < 20; page++)
+			assert_int_equal(fault(&s, page), 0);
+		assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 21);
+		assert_contents(&s, 0, 20);
+		sgx_encl_release(s.encl);
+		finish_clean(&f);
+	}
+}
+
+static void l1_a_secs_whose_ewb_failed_stays(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 4);
+	/* The last EWB is that of the SECS. */
+	fake_fail(&f, FAKE_EWB, 5, 1, fake_fault(X86_GP));
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 4);
+	assert_true(sgx_encl_secs_pa(s.encl) != ISA_NO_FRAME);
+	assert_contents(&s, 0, 4);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 5);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void f64_a_page_whose_eldu_failed_is_still_outside(void **state)
+{
+	uint64_t value;
+	size_t i;
+
+	for (i = 0; i < fake_nr_failures; i++) {
+		struct subject s;
+		struct fake f;
+
+		start_over(&f, 64);
+		make(&f, &s, 1, 4);
+		sgx_epc_reclaim(f.pool, 1000);
+		fake_fail(&f, FAKE_ELDU, 1, 2, fake_failures[i]);
+		assert_int_equal(read_page(&s, 1, &value), -EIO);
+		assert_int_equal(fault(&s, 1), -EIO);
+		assert_counts(&f, 63, 1, 0, 0);
+		assert_contents(&s, 0, 4);
+		sgx_encl_release(s.encl);
+		finish_clean(&f);
+	}
+}
+
+static void l12_a_change_whose_tracking_failed_can_be_finished(void **state)
+{
+	struct sgx_encl_page_info info;
+	struct isa_outcome out;
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 4);
+	fake_fail(&f, FAKE_ETRACK, 1, 2, fake_error(SGX_PREV_TRK_INCMPL));
+	assert_int_equal(sgx_encl_modify_page(s.encl, 0, PT_TCS, &out), -EFAULT);
+	/* Type and limit are those of the EPCM, both. */
+	assert_true(sgx_encl_page_at(s.encl, 0, &info));
+	assert_int_equal(info.type, PT_TCS);
+	assert_int_equal(fake_page_of(&f, (void *)1, BASE)->pt, PT_TCS);
+	assert_false(fake_accept(&f, fake_page_of(&f, (void *)1, BASE)));
+	assert_int_equal(sgx_encl_modify_page(s.encl, 0, PT_TCS, &out), 0);
+	assert_true(fake_accept(&f, fake_page_of(&f, (void *)1, BASE)));
+	assert_int_equal(sgx_encl_modify_page(s.encl, 0, PT_TCS, &out), -EINVAL);
+	assert_int_equal(f.script[FAKE_EMODT].nr_calls, 1);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void f66_va_pages_are_given_back_when_empty(void **state)
+{
+	struct sgx_epc_activity activity;
+	struct subject s;
+	uint64_t i;
+	struct fake f;
+
+	start_over(&f, 2048);
+	make(&f, &s, 1, 1500);
+	sgx_epc_activity(f.pool, &activity);
+	assert_int_equal(activity.va_pages, 3);
+	for (i = 0; i < 1500; i++) {
+		trim(&s, i);
+		assert_int_equal(sgx_encl_remove_page(s.encl, i * 4096), 0);
+	}
+	sgx_epc_activity(f.pool, &activity);
+	assert_int_equal(activity.va_pages, 1);
+	assert_int_equal(sgx_encl_nr_pages(s.encl), 2);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+/* --- who has to give ------------------------------------------------------------- */
+
+static void a_greedy_enclave_does_not_starve_another(void **state)
+{
+	struct subject greedy, modest;
+	uint64_t round, i, next = 0;
+	unsigned int before;
+	struct fake f;
+
+	start_over(&f, 256);
+	make(&f, &modest, 1, 60);
+	make(&f, &greedy, 2, 1000);
+	for (i = 0; i < 60; i++)
+		assert_int_equal(fault(&modest, i), 0);
+	before = f.script[FAKE_ELDU].nr_calls;
+	for (round = 0; round < 50; round++) {
+		for (i = 0; i < 100; i++)
+			assert_int_equal(fault(&greedy, next++ % 1000), 0);
+	}
+	/* The modest one has less than half of the EPC, and keeps all of it. */
+	assert_int_equal(nr_resident(&modest, 60), 60);
+	assert_true(f.script[FAKE_ELDU].nr_calls > before);
+	assert_contents(&modest, 0, 60);
+	assert_contents(&greedy, 0, 1000);
+	sgx_encl_release(modest.encl);
+	sgx_encl_release(greedy.encl);
+	finish_clean(&f);
+}
+
+static void two_that_want_all_share_evenly(void **state)
+{
+	struct subject a, b;
+	uint64_t i;
+	struct fake f;
+
+	start_over(&f, 256);
+	make(&f, &a, 1, 500);
+	make(&f, &b, 2, 500);
+	for (i = 0; i < 5000; i++) {
+		assert_int_equal(fault(&a, i * 7 % 500), 0);
+		assert_int_equal(fault(&b, i * 11 % 500), 0);
+	}
+	assert_in_range(nr_resident(&a, 500), 100, 145);
+	assert_in_range(nr_resident(&b, 500), 100, 145);
+	sgx_encl_release(a.encl);
+	sgx_encl_release(b.encl);
+	finish_clean(&f);
+}
+
+static void a_group_at_its_limit_evicts_from_itself(void **state)
+{
+	struct sgx_epc_group *group;
+	struct subject inside, outside;
+	uint64_t i;
+	struct fake f;
+
+	start_over(&f, 256);
+	assert_int_equal(sgx_epc_group_create(f.pool, 40, &group), 0);
+	make(&f, &outside, 1, 100);
+	assert_int_equal(open_subject(&f, &inside, 2, group), 0);
+	assert_int_equal(sgx_encl_ecreate(inside.encl, &secs_source), 0);
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(add(&inside, i), 0);
+		assert_true(sgx_epc_group_usage(group) <= 40);
+	}
+	assert_int_equal(einit(&inside), 0);
+	assert_contents(&inside, 0, 100);
+	assert_int_equal(nr_resident(&outside, 100), 100);
+	assert_true(sgx_epc_stat_total(f.pool).free > 50);
+	sgx_encl_release(inside.encl);
+	assert_int_equal(sgx_epc_group_usage(group), 0);
+	sgx_epc_group_destroy(group);
+	sgx_encl_release(outside.encl);
+	finish_clean(&f);
+}
+
+static void a_group_too_small_for_its_enclave_says_enomem(void **state)
+{
+	struct sgx_epc_group *group;
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 64);
+	assert_int_equal(sgx_epc_group_create(f.pool, 2, &group), 0);
+	assert_int_equal(open_subject(&f, &s, 1, group), 0);
+	assert_int_equal(sgx_encl_ecreate(s.encl, &secs_source), 0);
+	assert_int_equal(add(&s, 0), -ENOMEM);
+	sgx_encl_release(s.encl);
+	sgx_epc_group_destroy(group);
+	finish_clean(&f);
+}
+
+/* Sixteen pages for three enclaves that each want more: everybody gets on. */
+static void the_smallest_epc_serves_many(void **state)
+{
+	struct subject s[3];
+	uint64_t round, i;
+	unsigned int n;
+	struct fake f;
+
+	start_over(&f, 16);
+	for (n = 0; n < 3; n++)
+		make(&f, &s[n], n + 1, 20);
+	for (round = 0; round < 20; round++) {
+		for (n = 0; n < 3; n++) {
+			/* One instruction's worth of pages, all at a time. */
+			for (i = 0; i < 3; i++)
+				assert_int_equal(fault(&s[n], (round + i * 6) % 20), 0);
+			for (i = 1; i < 3; i++)
+				assert_true(is_resident(&s[n], (round + i * 6) % 20));
+		}
+	}
+	for (n = 0; n < 3; n++) {
+		assert_contents(&s[n], 0, 20);
+		sgx_encl_release(s[n].encl);
+	}
+	finish_clean(&f);
+}
+
+static void background_stops_at_the_high_watermark(void **state)
+{
+	struct sgx_epc_watermarks marks;
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 1024);
+	make(&f, &s, 1, 1500);
+	marks = sgx_epc_watermarks(f.pool);
+	assert_true(marks.low > 0 && marks.high > marks.low && marks.high < 1024);
+	sgx_epc_reclaim_background(f.pool, NULL);
+	assert_in_range(sgx_epc_stat_total(f.pool).free, marks.high, marks.high + 16);
+	sgx_epc_reclaim_background(f.pool, NULL);
+	assert_in_range(sgx_epc_stat_total(f.pool).free, marks.high, marks.high + 16);
+	/* And it ends when nothing can be had. */
+	fake_fail(&f, FAKE_EWB, 1, 1000000, fake_fault(X86_GP));
+	while (!fault(&s, 2000 + sgx_epc_stat_total(f.pool).free))
+		;
+	sgx_epc_reclaim_background(f.pool, NULL);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+/* --- everything fails once ---------------------------------------------------------- */
+
+#define NR_ADDED 12u
+#define NR_AUGMENTED 6u
+#define NR_SUBJECT_PAGES (NR_ADDED + NR_AUGMENTED)
+
+struct story {
+	struct subject a, b;
+	bool a_has[NR_SUBJECT_PAGES];	/* its contents are ours */
+	bool b_has[NR_ADDED];
+	int first_error;
+};
+
+static int note(struct story *t, int err)
+{
+	if (err && !t->first_error)
+		t->first_error = err;
+	assert_adds_up(t->a.f);
+	return err;
+}
+
+static void tell_building(struct fake *f, struct story *t, struct subject *s, unsigned int nr,
+			  bool *has)
+{
+	unsigned int i;
+
+	if (note(t, open_subject(f, s, nr, NULL))) {
+		s->encl = NULL;
+		return;
+	}
+	if (note(t, sgx_encl_ecreate(s->encl, &secs_source)))
+		note(t, sgx_encl_ecreate(s->encl, &secs_source));
+	for (i = 0; i < NR_ADDED; i++)
+		has[i] = !note(t, add(s, i));
+	note(t, einit(s));
+}
+
+static void tell_edmm(struct story *t)
+{
+	struct subject *s = &t->a;
+	struct fake_page *page;
+	struct isa_outcome out;
+	unsigned int i;
+
+	for (i = NR_ADDED; i < NR_SUBJECT_PAGES; i++) {
+		uint64_t value = contents_of(s, i);
+
+		if (note(t, fault(s, i)))
+			continue;
+		page = fake_page_of(s->f, (void *)(uintptr_t)s->nr, BASE + i * 4096);
+		if (!page || !fake_accept(s->f, page))
+			continue;
+		t->a_has[i] = !note(t, sgx_encl_access(s->encl, i * 4096, &value, 8, true));
+	}
+	note(t, sgx_encl_restrict_page(s->encl, NR_ADDED * 4096, SECINFO_R, &out));
+	note(t, sgx_encl_modify_page(s->encl, (NR_ADDED + 1) * 4096, PT_TCS, &out));
+	if (note(t, sgx_encl_modify_page(s->encl, (NR_ADDED + 2) * 4096, PT_TRIM, &out)))
+		return;
+	page = fake_page_of(s->f, (void *)(uintptr_t)s->nr, BASE + (NR_ADDED + 2) * 4096);
+	if (page && fake_accept(s->f, page) &&
+	    !note(t, sgx_encl_remove_page(s->encl, (NR_ADDED + 2) * 4096)))
+		t->a_has[NR_ADDED + 2] = false;
+}
+
+/* Two enclaves in an EPC that holds one and a half of them. */
+static void tell(struct fake *f, struct story *t)
+{
+	uint64_t value;
+	unsigned int i;
+
+	*t = (struct story){ .a.f = f };
+	tell_building(f, t, &t->a, 1, t->a_has);
+	tell_building(f, t, &t->b, 2, t->b_has);
+	if (!t->a.encl || !t->b.encl)
+		return;
+	tell_edmm(t);
+	for (i = 0; i < NR_ADDED; i++) {
+		note(t, read_page(&t->a, i, &value));
+		note(t, read_page(&t->b, i, &value));
+	}
+	sgx_epc_reclaim(f->pool, 5);
+	assert_adds_up(f);
+	sgx_epc_reclaim(f->pool, 1000);
+	assert_adds_up(f);
+	note(t, read_page(&t->a, 0, &value));
+}
+
+/* With nothing failing any more: what was there is there. */
+static void check_and_finish(struct fake *f, struct story *t)
+{
+	unsigned int i;
+
+	for (i = 0; t->a.encl && t->b.encl && i < NR_SUBJECT_PAGES; i++) {
+		if (t->a_has[i])
+			assert_contents(&t->a, i, i + 1);
+		if (i < NR_ADDED && t->b_has[i])
+			assert_contents(&t->b, i, i + 1);
+	}
+	assert_adds_up(f);
+	sgx_encl_release(t->a.encl);
+	sgx_encl_release(t->b.encl);
+	assert_int_equal(sgx_epc_stat_total(f->pool).in_use, 0);
+	assert_pool_clean(f);
+	fake_finish(f);
+}
+
+#define STORY_PAGES 24u
+
+static void each_call_of_each_leaf_fails_in_turn(void **state)
+{
+	unsigned int nr_calls[FAKE_NR_LEAVES];
+	unsigned int leaf, nth;
+	struct story t;
+	struct fake f;
+	size_t i;
+
+	start_over(&f, STORY_PAGES);
+	tell(&f, &t);
+	assert_int_equal(t.first_error, 0);
+	for (leaf = 0; leaf < FAKE_NR_LEAVES; leaf++) {
+		nr_calls[leaf] = f.script[leaf].nr_calls;
+		/* The story has to reach all of them. */
+		assert_true(nr_calls[leaf] > 0 || leaf == FAKE_EREMOVE);
+	}
+	check_and_finish(&f, &t);
+
+	for (leaf = 0; leaf < FAKE_NR_LEAVES; leaf++) {
+		for (nth = 1; nth <= nr_calls[leaf]; nth += leaf == FAKE_EEXTEND ? 37 : 1) {
+			for (i = nth % 3; i < fake_nr_failures; i += 3) {
+				start_over(&f, STORY_PAGES);
+				fake_fail(&f, leaf, nth, 1, fake_failures[i]);
+				tell(&f, &t);
+				fake_fail(&f, leaf, 1, 0, fake_failures[i]);
+				check_and_finish(&f, &t);
+			}
+		}
+	}
+}
+
+/* From the nth call on for good: nothing is lost by that either. */
+static void each_leaf_breaks_down_in_turn(void **state)
+{
+	static const unsigned int leaves[] = {
+		FAKE_EBLOCK, FAKE_ETRACK, FAKE_EWB, FAKE_ELDU, FAKE_EAUG, FAKE_EMODPR, FAKE_EMODT,
+		FAKE_EPA, FAKE_EREMOVE, FAKE_EDBGRD,
+	};
+	unsigned int n, nth;
+	struct story t;
+	struct fake f;
+	size_t i;
+
+	for (n = 0; n < sizeof(leaves) / sizeof(leaves[0]); n++) {
+		for (nth = 1; nth < 40; nth += 3) {
+			for (i = 0; i < fake_nr_failures; i += 5) {
+				start_over(&f, STORY_PAGES);
+				fake_fail(&f, leaves[n], nth, 1000000, fake_failures[i]);
+				tell(&f, &t);
+				fake_fail(&f, leaves[n], 1, 0, fake_failures[i]);
+				check_and_finish(&f, &t);
+			}
+		}
+	}
+}
+
+static void each_allocation_fails_in_turn(void **state)
+{
+	struct story t;
+	struct fake f;
+	size_t n, total;
+
+	start_over(&f, STORY_PAGES);
+	n = f.nr_allocs;
+	tell(&f, &t);
+	total = f.nr_allocs;
+	check_and_finish(&f, &t);
+	for (; n <= total; n++) {
+		start_over(&f, STORY_PAGES);
+		f.fail_alloc = n;
+		tell(&f, &t);
+		f.fail_alloc = 0;
+		check_and_finish(&f, &t);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pages_come_back_as_they_were),
+		cmocka_unit_test(one_batch_is_tracked_once),
+		cmocka_unit_test(threads_inside_are_waited_for),
+		cmocka_unit_test(enclave_that_may_not_be_evicted_keeps_its_pages),
+		cmocka_unit_test(nothing_is_written_out_without_overcommit),
+		cmocka_unit_test(allocator_says_ebusy_to_who_may_not_evict),
+		cmocka_unit_test(c1_4_va_pages_alone_do_not_make_the_allocator_loop),
+		cmocka_unit_test(c1_19_backing_memory_is_returned_on_reload),
+		cmocka_unit_test(c1_22_reloading_a_page_leaves_its_neighbours_outside_intact),
+		cmocka_unit_test(c1_27_a_va_page_is_had_under_pressure),
+		cmocka_unit_test(c1_38_augments_after_the_secs_was_written_out),
+		cmocka_unit_test(u1_both_who_touch_an_absent_page_get_it),
+		cmocka_unit_test(u2_a_page_removed_during_a_fault_is_augmented),
+		cmocka_unit_test(u3_a_page_poisoned_on_its_way_out_is_not_written),
+		cmocka_unit_test(l1_a_failed_ewb_loses_nothing),
+		cmocka_unit_test(l1_a_secs_whose_ewb_failed_stays),
+		cmocka_unit_test(f64_a_page_whose_eldu_failed_is_still_outside),
+		cmocka_unit_test(l12_a_change_whose_tracking_failed_can_be_finished),
+		cmocka_unit_test(f66_va_pages_are_given_back_when_empty),
+		cmocka_unit_test(a_greedy_enclave_does_not_starve_another),
+		cmocka_unit_test(two_that_want_all_share_evenly),
+		cmocka_unit_test(a_group_at_its_limit_evicts_from_itself),
+		cmocka_unit_test(a_group_too_small_for_its_enclave_says_enomem),
+		cmocka_unit_test(the_smallest_epc_serves_many),
+		cmocka_unit_test(background_stops_at_the_high_watermark),
+		cmocka_unit_test(each_call_of_each_leaf_fails_in_turn),
+		cmocka_unit_test(each_leaf_breaks_down_in_turn),
+		cmocka_unit_test(each_allocation_fails_in_turn),
+	};
+
+	return cmocka_run_group_tests_name("evict", tests, NULL, NULL);
+}

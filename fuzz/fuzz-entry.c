@@ -101,12 +101,13 @@ static void encl_init(struct fuzz_encl *s)
 	s->blk.ssaframesize = 2;
 	s->blk.xsave_size = 832;
 	s->blk.initialized = 1;
+	s->blk.features = CPUID_12_0_EAX_SGX1 | CPUID_12_0_EAX_SGX2 | CPUID_12_0_EAX_EDECCSSA;
+	s->blk.allowed_attributes = ATTR_MODE64BIT | ATTR_AEXNOTIFY;
 	s->view = (struct isa_encl_view){
 		.blk = &s->blk,
 		.page = fuzz_page,
 		.ctx = s,
 		.xcr0 = UINT64_MAX,
-		.has_aexnotify = true,
 	};
 }
 
@@ -174,6 +175,9 @@ static void leaf(struct fuzz_encl *s, struct input *in, uint8_t op)
 		event.vector = take_byte(in);
 		take(in, &event.error_code, sizeof(event.error_code));
 		isa_aex(t, &s->regs[i], &event, image);
+		break;
+	case 6:
+		isa_edeccssa(t);
 		break;
 	default:
 		scribble(s, in);

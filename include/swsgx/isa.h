@@ -251,11 +251,29 @@ struct isa_mmu {
 		      struct isa_outcome *fault);
 };
 
+/*
+ * What a processor's mode makes of SGX instructions.  None of it is the case
+ * for 64-bit code under an ordinary operating system.
+ */
+enum isa_mode {
+	ISA_MODE_REAL = 1 << 0,		/* CR0.PE = 0 */
+	ISA_MODE_VM86 = 1 << 1,		/* RFLAGS.VM = 1 */
+	ISA_MODE_SMM = 1 << 2,
+	ISA_MODE_TS = 1 << 3,		/* CR0.TS = 1 */
+	ISA_MODE_NO_NE = 1 << 4,	/* CR0.NE = 0 */
+	ISA_MODE_NO_PAGING = 1 << 5,	/* CR0.PG = 0 */
+	ISA_MODE_NO_OSFXSR = 1 << 6,	/* CR4.OSFXSR = 0 */
+	ISA_MODE_32 = 1 << 7,		/* not 64-bit mode: compatibility mode, or LMA = 0 */
+	ISA_MODE_CODE16 = 1 << 8,	/* with ISA_MODE_32: CS.D = 0 */
+	ISA_MODE_DS_DOWN = 1 << 9,	/* with ISA_MODE_32: DS is expand-down */
+};
+
 /* One logical processor; storage is the caller's, one thread at a time. */
 struct isa_lp {
 	struct isa_machine *m;
 	const struct isa_mmu *mmu;
 	void *mmu_ctx;
+	uint32_t mode;			/* ISA_MODE_* */
 	uint8_t cpl;			/* 0 for ENCLS, 3 for ENCLU */
 	uint64_t feature_control;	/* IA32_FEATURE_CONTROL */
 	uint64_t lepubkeyhash[4];	/* IA32_SGXLEPUBKEYHASH0..3 */
@@ -333,6 +351,16 @@ struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax);
  */
 struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax);
 
+/**
+ * isa_enclu_check() - may ENCLU leaf @eax run now, in @lp's mode?
+ * For EENTER, ERESUME, EEXIT and EDECCSSA, which whoever holds the register file
+ * executes by isa_eenter() and its kin: everything ENCLU checks before its leaf.
+ * @inside: is the processor in enclave mode?  lp->secs_frame is not asked.
+ * Return: ISA_DONE when the leaf may run; the fault otherwise.
+ * Source: SDM, ENCLU, Operation.
+ */
+struct isa_outcome isa_enclu_check(const struct isa_lp *lp, uint32_t eax, bool inside);
+
 /** isa_enclv() - ENCLV: this profile has no leaf, so #UD (or #GP when enumerated). */
 struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax);
 
@@ -390,6 +418,9 @@ struct isa_encl_block {
 	uint32_t ssaframesize;		/* pages */
 	uint32_t xsave_size;		/* bytes of the XSAVE area for xfrm */
 	_Atomic uint32_t initialized;
+	/* Of the part: CPUID.12H.0:EAX, and ATTRIBUTES that 12H.1 allows. */
+	uint32_t features;
+	uint64_t allowed_attributes;
 	/*
 	 * Processors inside, by the epoch they entered in: those of the current
 	 * one in nr_inside[epoch % 2], all earlier ones in the other.  ETRACK
@@ -464,8 +495,7 @@ struct isa_encl_view {
 		     void **page, struct isa_outcome *fault);
 	void *ctx;
 	uint64_t xcr0;		/* of the host */
-	bool has_aexnotify;	/* profile: ATTRIBUTES.AEXNOTIFY is allowed */
-	bool sgx1_only;		/* profile: no SGX2, so what the EPCM forbids is #GP */
+	uint32_t mode;		/* ISA_MODE_* as seen at the ENCLU */
 	/*
 	 * Of components 0..63 (0 and 1 are ignored), as long as a thread is
 	 * inside.  NULL: an exit saves all bytes up to blk->xsave_size, also
@@ -481,14 +511,18 @@ struct isa_thread {
 	uint8_t epoch_slot;		/* where blk->nr_inside counts it */
 	struct isa_encl_view view;
 	uint64_t tcs_la;
+	uint64_t secs_frame;		/* whose TCS it is */
 	struct sgx_tcs *tcs;
 	struct sgx_gprsgx *gprsgx;	/* of the current frame */
 	uint8_t *xsave;			/* start of the current frame */
 	uint64_t host_fsbase, host_gsbase;
 	/* Of the block, as entry checked them: an exit relies on nothing newer. */
+	uint64_t base;
 	uint64_t xfrm;
 	uint32_t miscselect;
+	uint32_t ssaframesize;
 	uint32_t xsave_size;
+	uint32_t features;
 };
 
 /**
@@ -520,6 +554,16 @@ struct isa_outcome isa_eresume(struct isa_thread *t, const struct isa_encl_view 
  * in @r a single-step #DB is pending, to be delivered at the target.
  */
 struct isa_outcome isa_eexit(struct isa_thread *t, struct isa_regs *r);
+
+/**
+ * isa_edeccssa() - ENCLU[EDECCSSA]: make the frame below the current one current.
+ * @t: inside.  Changes nothing else: registers, flags and RIP go on behind the ENCLU.
+ * Context: as isa_eenter().
+ * Return: ISA_DONE; #GP on a part without the leaf, outside, and when the
+ * current frame is the first; the fault of a page of the frame below.
+ * Source: SDM, EDECCSSA.
+ */
+struct isa_outcome isa_edeccssa(struct isa_thread *t);
 
 /* What interrupted an enclave. */
 struct isa_event {

@@ -153,6 +153,12 @@ struct isa_outcome client_enclu_inside(struct client_thread *thread, struct isa_
 
 	if (leaf == ISA_ENCLU_EEXIT)
 		return isa_eexit(&thread->isa, r);
+	if (leaf == ISA_ENCLU_EDECCSSA) {
+		out = isa_edeccssa(&thread->isa);
+		if (isa_is_done(out))
+			retire(leaf, out, r);
+		return out;
+	}
 	if (leaf != ISA_ENCLU_EREPORT && leaf != ISA_ENCLU_EGETKEY)
 		return gp();
 	out = check_operands(leaf, r);

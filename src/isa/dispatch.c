@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * ENCLS, ENCLU and ENCLV: the one place each that every leaf goes through,
- * driven by leaves.def.
- *
- * Conditions of the processor's mode that a caller cannot express (protected
- * mode, paging, SMM, transactions) hold by definition of struct isa_lp.
+ * driven by leaves.def.  Transactions and branch tracking are left to whoever
+ * has them: they come before everything here.
  *
  * Source: SDM, ENCLS, ENCLU and ENCLV, Operation.
  */
@@ -17,7 +15,7 @@ struct leaf {
 	uint32_t gate;		/* bit of CPUID.12H.0:EAX; 0: no such leaf */
 };
 
-/* EENTER, ERESUME and EEXIT work on a view and have another signature. */
+/* Leaves of isa_enclu_check() work on a view and have another signature. */
 #define RUN(handler) _Generic(&(handler), leaf_handler *: (handler), default: NULL)
 
 #define NONE_OF(nr, handler, gate_)
@@ -82,12 +80,27 @@ static struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t 
 	return out;
 }
 
+static uint32_t features_of(const struct isa_lp *lp)
+{
+	return lp->m->config.profile->cpuid_12_0_eax;
+}
+
+static bool is_undefined_mode(const struct isa_lp *lp)
+{
+	return lp->mode & (ISA_MODE_REAL | ISA_MODE_VM86 | ISA_MODE_SMM);
+}
+
+static bool is_32_with(const struct isa_lp *lp, enum isa_mode what)
+{
+	return (lp->mode & ISA_MODE_32) && (lp->mode & what);
+}
+
 struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
 {
-	const uint32_t features = lp->m->config.profile->cpuid_12_0_eax;
+	const uint32_t features = features_of(lp);
 	const struct leaf *leaf;
 
-	if (!(features & CPUID_12_0_EAX_SGX1))
+	if (is_undefined_mode(lp) || !(features & CPUID_12_0_EAX_SGX1))
 		return isa_ud();					/* 2 */
 	if (lp->cpl > 0)
 		return isa_ud();					/* 3 */
@@ -96,6 +109,8 @@ struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
 	leaf = find(encls_leaves, NR(encls_leaves), eax, features);
 	if (!leaf)
 		return isa_gp();					/* 6 */
+	if ((lp->mode & ISA_MODE_NO_PAGING) || is_32_with(lp, ISA_MODE_DS_DOWN))
+		return isa_gp();					/* 7, 8 */
 	return run(lp, ISA_ENCLS, eax, leaf);				/* 9 */
 }
 
@@ -114,27 +129,44 @@ static bool in_enclave_mode(struct isa_lp *lp)
 	return atomic_load_explicit(&isa_secs_state(secs)->initialized, memory_order_acquire);
 }
 
-struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax)
+static bool is_entry(uint32_t eax)
 {
-	const uint32_t features = lp->m->config.profile->cpuid_12_0_eax;
-	const struct leaf *leaf;
+	return eax == ISA_ENCLU_EENTER || eax == ISA_ENCLU_ERESUME;
+}
 
-	if (!(features & CPUID_12_0_EAX_SGX1))
+struct isa_outcome isa_enclu_check(const struct isa_lp *lp, uint32_t eax, bool inside)
+{
+	const uint32_t features = features_of(lp);
+
+	if (is_undefined_mode(lp) || !(features & CPUID_12_0_EAX_SGX1))
 		return isa_ud();					/* 3 */
+	if (lp->mode & ISA_MODE_TS)
+		return isa_fault(X86_NM);				/* 4 */
 	if (lp->cpl < 3)
 		return isa_ud();					/* 5 */
 	if (!is_enabled(lp))
 		return isa_gp();					/* 6 */
-	leaf = find(enclu_leaves, NR(enclu_leaves), eax, features);
-	if (!leaf)
+	if (!find(enclu_leaves, NR(enclu_leaves), eax, features))
 		return isa_gp();					/* 7 */
-	/*
-	 * 10, 11: entry is #GP inside, the rest is #GP outside.  Entry outside
-	 * and EEXIT inside need the register file: isa_eenter() and its kin.
-	 */
-	if (!leaf->run || !in_enclave_mode(lp))
+	if (lp->mode & (ISA_MODE_NO_PAGING | ISA_MODE_NO_NE))
+		return isa_gp();					/* 8 */
+	if (is_32_with(lp, ISA_MODE_CODE16))
+		return isa_gp();					/* 9 */
+	if (is_entry(eax) == inside)
+		return isa_gp();					/* 10, 11 */
+	return isa_ok();
+}
+
+struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax)
+{
+	const struct isa_outcome out = isa_enclu_check(lp, eax, in_enclave_mode(lp));
+
+	if (!isa_is_done(out))
+		return out;
+	/* Those that need the register file: isa_eenter() and its kin. */
+	if (!enclu_leaves[eax].run)
 		return isa_gp();
-	return run(lp, ISA_ENCLU, eax, leaf);				/* 12 */
+	return run(lp, ISA_ENCLU, eax, &enclu_leaves[eax]);		/* 12 */
 }
 
 struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax)

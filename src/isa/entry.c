@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * EENTER, ERESUME and EEXIT, on a view of one enclave.  They need no machine:
+ * EENTER, ERESUME, EEXIT and EDECCSSA, on a view of one enclave.  They need no machine:
  * the process that runs the enclave executes them by itself, in a signal
  * handler or straight from the vDSO entry point.
  *
@@ -35,8 +35,8 @@ struct entry {
 	uint8_t epoch_slot;		/* of nr_inside, once claimed */
 
 	/* of the block */
-	uint64_t base, attributes, xfrm;
-	uint32_t miscselect, ssaframesize, xsave_size;
+	uint64_t base, attributes, xfrm, allowed_attributes;
+	uint32_t miscselect, ssaframesize, xsave_size, features;
 
 	/* of the TCS */
 	uint64_t tcs_la, secs_frame;
@@ -62,7 +62,7 @@ static struct isa_outcome gp0(void)
 /* A page fault by SGX rules: entry needs every page it touches for stores. */
 static struct isa_outcome epf(const struct entry *e, uint64_t la)
 {
-	if (e->view->sgx1_only)
+	if (!(e->features & CPUID_12_0_EAX_SGX2))
 		return gp0();
 	return (struct isa_outcome){
 		.kind = ISA_FAULT,
@@ -132,6 +132,8 @@ static void block_read(struct entry *e)
 	e->miscselect = fetch32(&blk->miscselect);
 	e->ssaframesize = fetch32(&blk->ssaframesize);
 	e->xsave_size = fetch32(&blk->xsave_size);
+	e->features = fetch32(&blk->features);
+	e->allowed_attributes = fetch64(&blk->allowed_attributes);
 }
 
 static void tcs_read(struct entry *e)
@@ -195,7 +197,7 @@ static struct isa_outcome mode_check(const struct entry *e)
 {
 	uint64_t allowed = TCS_DBGOPTIN;
 
-	if (e->view->has_aexnotify)
+	if (e->allowed_attributes & ATTR_AEXNOTIFY)
 		allowed |= TCS_AEXNOTIFY;
 
 	if (!is_page_aligned(e->ossa))
@@ -206,9 +208,10 @@ static struct isa_outcome mode_check(const struct entry *e)
 		return gp0();						/* 13 */
 	if (!atomic_load_explicit(&e->view->blk->initialized, memory_order_acquire))
 		return gp0();						/* 14 */
-	if (!(e->attributes & ATTR_MODE64BIT))
+	if (!(e->attributes & ATTR_MODE64BIT) || (e->view->mode & ISA_MODE_32))
 		return gp0();						/* 15 */
-	/* 16: every 64-bit host sets CR4.OSFXSR. */
+	if (e->view->mode & ISA_MODE_NO_OSFXSR)
+		return gp0();						/* 16 */
 	if (e->xfrm & ~e->view->xcr0)
 		return gp0();						/* 17 */
 	if (!(e->flags & TCS_DBGOPTIN) &&
@@ -284,15 +287,19 @@ static void thread_enter(struct isa_thread *t, const struct entry *e, const stru
 	t->save_tf = r->rflags & X86_TF;
 	t->view = *e->view;
 	t->tcs_la = e->tcs_la;
+	t->secs_frame = e->secs_frame;
 	t->tcs = e->tcs;
 	t->epoch_slot = e->epoch_slot;
 	t->gprsgx = e->frame.gprsgx;
 	t->xsave = e->frame.xsave;
 	t->host_fsbase = r->fsbase;
 	t->host_gsbase = r->gsbase;
+	t->base = e->base;
 	t->xfrm = e->xfrm;
 	t->miscselect = e->miscselect;
+	t->ssaframesize = e->ssaframesize;
 	t->xsave_size = e->xsave_size;
+	t->features = e->features;
 	put64(&e->tcs->aep, r->gpr[ISA_RCX]);
 }
 
@@ -502,5 +509,34 @@ struct isa_outcome isa_eexit(struct isa_thread *t, struct isa_regs *r)
 	r->rflags = rflags_outside(t, r->rflags);
 	t->inside = false;
 	tcs_release(t->tcs, t->view.blk, t->epoch_slot);
+	return done();
+}
+
+struct isa_outcome isa_edeccssa(struct isa_thread *t)
+{
+	struct isa_outcome out;
+	struct entry e;
+
+	if (!(t->features & CPUID_12_0_EAX_EDECCSSA) || !t->inside)
+		return gp0();
+	e = (struct entry){
+		.view = &t->view,
+		.base = t->base,
+		.ssaframesize = t->ssaframesize,
+		.xsave_size = t->xsave_size,
+		.features = t->features,
+		.secs_frame = t->secs_frame,
+		.tcs = t->tcs,
+	};
+	tcs_read(&e);
+	if (!e.cssa || !is_page_aligned(e.ossa))
+		return gp0();						/* 1 */
+	out = frame_check(&e, e.cssa - 1, &e.frame);			/* 2 */
+	if (!isa_is_done(out))
+		return out;
+
+	put32(&t->tcs->cssa, e.cssa - 1);				/* commit */
+	t->gprsgx = e.frame.gprsgx;
+	t->xsave = e.frame.xsave;
 	return done();
 }

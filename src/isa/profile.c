@@ -12,7 +12,7 @@
  * A part announces only what the processor here executes: the gates of the
  * leaves in leaves.def.
  */
-#define EXECUTED (CPUID_12_0_EAX_SGX1 | CPUID_12_0_EAX_SGX2)
+#define EXECUTED (CPUID_12_0_EAX_SGX1 | CPUID_12_0_EAX_SGX2 | CPUID_12_0_EAX_EDECCSSA)
 
 #define SGX1 CPUID_12_0_EAX_SGX1
 #define SGX2 CPUID_12_0_EAX_SGX2
@@ -32,7 +32,7 @@ static const struct isa_profile profiles[] = {
 		.miscselect = MISC_EXINFO,
 		.max_size_32 = 31,
 		.max_size_64 = 56,
-		.attributes = ATTR_SGX1 | ATTR_KSS,
+		.attributes = ATTR_SGX1 | ATTR_KSS | ATTR_AEXNOTIFY,
 		.xfrm = XFRM_X87_SSE | XFRM_AVX | XFRM_AVX512 | XFRM_PKRU | XFRM_AMX,
 		.launch_control = true,
 		.epc_size = 64 * MIB,

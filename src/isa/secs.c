@@ -43,7 +43,7 @@ bool isa_xfrm_is_legal(const struct isa_machine *m, uint64_t xfrm)
 }
 
 /* What entry and exit need to know, apart from the counters. */
-static void fill_block(struct isa_encl_block *blk, const struct sgx_secs *secs,
+static void fill_block(const struct isa_machine *m, struct isa_encl_block *blk, const struct sgx_secs *secs,
 		       const struct isa_secs_state *state)
 {
 	blk->base = secs->baseaddr;
@@ -53,6 +53,8 @@ static void fill_block(struct isa_encl_block *blk, const struct sgx_secs *secs,
 	blk->miscselect = secs->miscselect;
 	blk->ssaframesize = secs->ssaframesize;
 	blk->xsave_size = state->xsave_size;
+	blk->features = m->config.profile->cpuid_12_0_eax;
+	blk->allowed_attributes = m->config.profile->attributes;
 	atomic_store_explicit(&blk->epoch,
 			      atomic_load_explicit(&state->epoch, memory_order_acquire),
 			      memory_order_relaxed);
@@ -71,7 +73,7 @@ void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs)
 	memset(state, 0, sizeof(*state));
 	state->eid = atomic_fetch_add_explicit(&m->next_eid, 1, memory_order_relaxed);
 	state->xsave_size = isa_xsave_size(m, secs->attributes.xfrm);
-	fill_block(&state->block, secs, state);
+	fill_block(m, &state->block, secs, state);
 }
 
 static struct isa_secs_state *state_at(struct isa_machine *m, uint64_t frame)
@@ -203,7 +205,7 @@ void isa_secs_reload(struct isa_machine *m, uint64_t frame, struct sgx_secs *sec
 	struct isa_secs_state *state = isa_secs_state(secs);
 
 	/* It went out without child pages, so without anybody inside. */
-	fill_block(&state->block, secs, state);
+	fill_block(m, &state->block, secs, state);
 	isa_secs_forget(m, frame);
 }
 
@@ -224,7 +226,7 @@ int isa_secs_share(struct isa_machine *m, uint64_t frame, struct isa_encl_block 
 	if (frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[frame]))
 		return -EINVAL;
 	secs = isa_epc_page(m, &m->epcm[frame]);
-	fill_block(blk, secs, isa_secs_state(secs));
+	fill_block(m, blk, secs, isa_secs_state(secs));
 	atomic_store_explicit(&m->shared[frame], blk, memory_order_release);
 	return 0;
 }
@@ -236,6 +238,6 @@ void isa_secs_unshare(struct isa_machine *m, uint64_t frame)
 	if (frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[frame]))
 		return;
 	secs = isa_epc_page(m, &m->epcm[frame]);
-	fill_block(&isa_secs_state(secs)->block, secs, isa_secs_state(secs));
+	fill_block(m, &isa_secs_state(secs)->block, secs, isa_secs_state(secs));
 	isa_secs_forget(m, frame);
 }

@@ -72,13 +72,14 @@ void small_encl_init(struct small_encl *s)
 	s->blk.ssaframesize = FRAME_PAGES;
 	s->blk.xsave_size = XSAVE_SIZE;
 	s->blk.initialized = 1;
+	s->blk.features = CPUID_12_0_EAX_SGX1 | CPUID_12_0_EAX_SGX2 | CPUID_12_0_EAX_EDECCSSA;
+	s->blk.allowed_attributes = ATTR_MODE64BIT | ATTR_AEXNOTIFY;
 
 	s->view = (struct isa_encl_view){
 		.blk = &s->blk,
 		.page = small_page,
 		.ctx = s,
 		.xcr0 = 0x2e7,
-		.has_aexnotify = true,
 		.xsave_component = components,
 	};
 	*small_tcs(s) = (struct sgx_tcs){
@@ -298,7 +299,7 @@ static void flags_high(struct small_encl *s)
 
 static void flags_aexnotify_unknown(struct small_encl *s)
 {
-	s->view.has_aexnotify = false;
+	s->blk.allowed_attributes &= ~ATTR_AEXNOTIFY;
 	small_tcs(s)->flags |= TCS_AEXNOTIFY;
 }
 
@@ -310,6 +311,16 @@ static void not_initialized(struct small_encl *s)
 static void not_64bit(struct small_encl *s)
 {
 	s->blk.attributes &= ~ATTR_MODE64BIT;
+}
+
+static void in_32bit_mode(struct small_encl *s)
+{
+	s->view.mode |= ISA_MODE_32;
+}
+
+static void without_osfxsr(struct small_encl *s)
+{
+	s->view.mode |= ISA_MODE_NO_OSFXSR;
 }
 
 static void xfrm_beyond_xcr0(struct small_encl *s)
@@ -353,6 +364,8 @@ const struct entry_check mode_checks[] = {
 	{ "13: FLAGS.AEXNOTIFY unknown", flags_aexnotify_unknown, X86_GP, 0, 0 },
 	{ "14: not initialized", not_initialized, X86_GP, 0, 0 },
 	{ "15: not MODE64BIT", not_64bit, X86_GP, 0, 0 },
+	{ "15: not in 64-bit mode", in_32bit_mode, X86_GP, 0, 0 },
+	{ "16: no OSFXSR", without_osfxsr, X86_GP, 0, 0 },
 	{ "17: XFRM beyond XCR0", xfrm_beyond_xcr0, X86_GP, 0, 0 },
 	{ "18: AEXNOTIFY only in SECS", aexnotify_only_in_secs, X86_GP, 0, 0 },
 	{ "18: AEXNOTIFY only in TCS", aexnotify_only_in_tcs, X86_GP, 0, 0 },

@@ -81,9 +81,18 @@ static inline struct isa_outcome recorded_eexit(struct isa_thread *t, struct isa
 	return out;
 }
 
+static inline struct isa_outcome recorded_edeccssa(struct isa_thread *t)
+{
+	const struct isa_outcome out = isa_edeccssa(t);
+
+	isa_record(ISA_ENCLU, ISA_ENCLU_EDECCSSA, out);
+	return out;
+}
+
 #define isa_eenter recorded_eenter
 #define isa_eresume recorded_eresume
 #define isa_eexit recorded_eexit
+#define isa_edeccssa recorded_edeccssa
 
 typedef struct isa_outcome (*entry_leaf)(struct isa_thread *t, const struct isa_encl_view *view,
 					 struct isa_regs *r);

@@ -83,6 +83,90 @@ static unsigned int nr_known(enum isa_class class)
 		;
 }
 
+struct mode_row {
+	uint32_t mode;
+	uint8_t encls, enclu;		/* the vector; 0: the leaf runs */
+};
+
+static const struct mode_row mode_rows[] = {
+	{ 0, 0, 0 },
+	{ ISA_MODE_REAL, X86_UD, X86_UD },
+	{ ISA_MODE_VM86, X86_UD, X86_UD },
+	{ ISA_MODE_SMM, X86_UD, X86_UD },
+	{ ISA_MODE_TS, 0, X86_NM },
+	{ ISA_MODE_NO_NE, 0, X86_GP },
+	{ ISA_MODE_NO_PAGING, X86_GP, X86_GP },
+	{ ISA_MODE_NO_OSFXSR, 0, 0 },
+	{ ISA_MODE_32, 0, 0 },
+	{ ISA_MODE_32 | ISA_MODE_CODE16, 0, X86_GP },
+	{ ISA_MODE_32 | ISA_MODE_DS_DOWN, X86_GP, 0 },
+	/* without meaning in 64-bit mode */
+	{ ISA_MODE_CODE16 | ISA_MODE_DS_DOWN, 0, 0 },
+	/* the earlier check decides */
+	{ ISA_MODE_SMM | ISA_MODE_TS, X86_UD, X86_UD },
+	{ ISA_MODE_TS | ISA_MODE_NO_PAGING, X86_GP, X86_NM },
+};
+
+static void assert_vector(struct isa_outcome out, uint8_t vector, size_t row)
+{
+	if (vector ? out.kind != ISA_FAULT || out.vector != vector : !isa_is_done(out))
+		fail_msg("row %zu: kind %d, %s", row, (int)out.kind, isa_vector_name(out.vector));
+}
+
+static void modes_fault_by_the_table(void **state)
+{
+	struct isa_fixture *f = *state;
+
+	f->os.rcx = isa_fixture_la(f, FIXTURE_FREE);
+	for (size_t i = 0; i < sizeof(mode_rows) / sizeof(mode_rows[0]); i++) {
+		f->os.mode = f->encl.mode = mode_rows[i].mode;
+		assert_vector(isa_encls(&f->os, ISA_ENCLS_EREMOVE), mode_rows[i].encls, i);
+		assert_vector(isa_enclu_check(&f->encl, ISA_ENCLU_EENTER, false),
+			      mode_rows[i].enclu, i);
+		assert_vector(isa_enclu_check(&f->encl, ISA_ENCLU_EEXIT, true),
+			      mode_rows[i].enclu, i);
+	}
+	f->os.mode = f->encl.mode = 0;
+}
+
+/* The privilege is checked between the fault of TS and those of the opt-in. */
+static void privilege_is_checked_in_its_place(void **state)
+{
+	struct isa_fixture *f = *state;
+
+	f->encl.cpl = 0;
+	f->encl.mode = ISA_MODE_TS;
+	assert_vector(isa_enclu_check(&f->encl, ISA_ENCLU_EENTER, false), X86_NM, 0);
+	f->encl.mode = ISA_MODE_NO_PAGING;
+	f->encl.feature_control = 0;
+	assert_vector(isa_enclu_check(&f->encl, ISA_ENCLU_EENTER, false), X86_UD, 0);
+	f->encl.cpl = 3;
+	f->encl.mode = 0;
+	assert_vector(isa_enclu_check(&f->encl, ISA_ENCLU_EENTER, false), X86_GP, 0);
+	f->encl.feature_control = f->os.feature_control;
+}
+
+/* Each ENCLU leaf is for one side of the enclave's border. */
+static void enclu_leaves_keep_to_their_side(void **state)
+{
+	struct isa_fixture *f = *state;
+	const struct isa_leaf_info *leaf;
+
+	for (size_t i = 0; (leaf = isa_leaf_at(i)); i++) {
+		const bool enters = leaf->number == ISA_ENCLU_EENTER ||
+				    leaf->number == ISA_ENCLU_ERESUME;
+
+		if (leaf->class != ISA_ENCLU)
+			continue;
+		assert_vector(isa_enclu_check(&f->encl, leaf->number, false),
+			      enters ? 0 : X86_GP, i);
+		assert_vector(isa_enclu_check(&f->encl, leaf->number, true),
+			      enters ? X86_GP : 0, i);
+	}
+	assert_gp(isa_enclu_check(&f->encl, 0x40, true));
+	assert_gp(isa_enclu_check(&f->encl, 0x40, false));
+}
+
 static void unknown_leaves_fault(void **state)
 {
 	struct isa_fixture *f = *state;
@@ -367,6 +451,9 @@ int main(void)
 		cmocka_unit_test(enclu_is_undefined_below_ring_3),
 		cmocka_unit_test(everything_is_undefined_without_sgx1),
 		cmocka_unit_test(everything_faults_until_opted_in),
+		cmocka_unit_test(modes_fault_by_the_table),
+		cmocka_unit_test(privilege_is_checked_in_its_place),
+		cmocka_unit_test(enclu_leaves_keep_to_their_side),
 		cmocka_unit_test(unknown_leaves_fault),
 		cmocka_unit_test(known_leaves_are_reached),
 		cmocka_unit_test(an_intercepted_leaf_does_nothing),

@@ -193,12 +193,37 @@ static void faults_on_reserved_tcs_bits(void **state)
 		assert_gp(isa_fixture_eadd(f, PAGE_FRAME, FIXTURE_SECS, FIXTURE_BASE, &tcs,
 					   SECINFO_PT(PT_TCS)));	/* 12, 14 */
 	}
-	for (unsigned int bit = 1; bit < 64; bit++) {
+	for (unsigned int bit = 2; bit < 64; bit++) {
 		isa_fixture_source(FIXTURE_TCS, (uint8_t *)&tcs);
 		tcs.flags = 1ull << bit;
 		assert_gp(isa_fixture_eadd(f, PAGE_FRAME, FIXTURE_SECS, FIXTURE_BASE, &tcs,
 					   SECINFO_PT(PT_TCS)));	/* 12 */
 	}
+}
+
+static void knows_aexnotify_where_the_part_does(void **state)
+{
+	static const char *const parts[] = { "newest", "server" };
+	struct sgx_tcs tcs;
+
+	isa_fixture_source(FIXTURE_TCS, (uint8_t *)&tcs);
+	tcs.flags = TCS_AEXNOTIFY;
+	for (int i = 0; i < 2; i++) {
+		struct isa_fixture *f = isa_fixture_create(parts[i]);
+		struct sgx_secs secs;
+		struct isa_outcome out;
+
+		isa_fixture_default_secs(&secs);
+		assert_done(isa_fixture_ecreate(f, FIXTURE_SECS, &secs));
+		out = isa_fixture_eadd(f, PAGE_FRAME, FIXTURE_SECS, FIXTURE_BASE, &tcs,
+				       SECINFO_PT(PT_TCS));
+		if (i)
+			assert_gp(out);					/* 12 */
+		else
+			assert_done(out);
+		isa_fixture_destroy(f);
+	}
+	(void)state;
 }
 
 static void wants_page_granular_limits_in_a_32_bit_tcs(void **state)
@@ -285,6 +310,7 @@ int main(void)
 		cmocka_unit_test(conflicts_with_itself_when_secs_is_the_target),
 		cmocka_unit_test(faults_when_secs_is_none),
 		cmocka_unit_test(faults_on_reserved_tcs_bits),
+		cmocka_unit_test(knows_aexnotify_where_the_part_does),
 		cmocka_unit_test(wants_page_granular_limits_in_a_32_bit_tcs),
 		cmocka_unit_test(faults_on_write_without_read),
 		cmocka_unit_test(faults_outside_elrange),

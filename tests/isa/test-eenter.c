@@ -74,7 +74,7 @@ static void faults_differently_on_sgx1_parts(void **state)
 	static const struct entry_check blocked = { "blocked", NULL, X86_GP, 0, 0 };
 	struct small_encl *s = *state;
 
-	s->view.sgx1_only = true;
+	s->blk.features &= ~CPUID_12_0_EAX_SGX2;
 	s->epcm[PAGE_TCS].blocked = true;
 	assert_refused(s, isa_eenter, &blocked);
 }

@@ -104,7 +104,7 @@ static const struct row rows[] = {
 	{ "newest", 0x11, 0, SAME },
 	{ "newest", 0x80000008, 0, SAME },
 	/* 12H.1: ATTRIBUTES, and XFRM as far as the host's XCR0 goes: MPX not */
-	{ "newest", 0x12, 1, { 1, 2, 3, 4 }, { 0xb6, 0, 0x2e7, 0 } },
+	{ "newest", 0x12, 1, { 1, 2, 3, 4 }, { 0x4b6, 0, 0x2e7, 0 } },
 	{ "server", 0x12, 1, { 1, 2, 3, 4 }, { 0xb6, 0, 0x2e7, 0 } },
 	{ "sgx2-client", 0x12, 1, { 1, 2, 3, 4 }, { 0x36, 0, 0x207, 0 } },
 	{ "sgx1-client", 0x12, 1, { 1, 2, 3, 4 }, { 0x36, 0, 0x1f, 0 } },

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What /dev/sgx_enclave and /dev/sgx_provision mean: ioctls, mmap and mprotect
+ * What /dev/sgx_enclave, /dev/sgx_provision and /dev/sgx_vepc mean: ioctls, mmap and mprotect
  * rules, errno values.  No I/O of its own: whoever carries the call supplies
  * struct uapi_task.  Numbers and structures are <asm/sgx.h>'s.
  *
- * Source: behaviour of Linux arch/x86/kernel/cpu/sgx/{driver,ioctl,encl}.c.
+ * Source: behaviour of Linux arch/x86/kernel/cpu/sgx/{driver,ioctl,encl,virt}.c.
  */
 #ifndef SWSGX_UAPI_H
 #define SWSGX_UAPI_H
@@ -99,6 +99,14 @@ long uapi_encl_ioctl(struct uapi_encl *e, const struct uapi_task *task, unsigned
  */
 int uapi_encl_may_map(struct uapi_encl *e, uint64_t start, uint64_t end, int prot,
 		      bool read_implies_exec);
+
+/**
+ * uapi_vepc_ioctl() - ioctl(fd, @cmd, @arg) of /dev/sgx_vepc.
+ * Context: any thread, also beside faults and another ioctl.
+ * Return: SGX_IOC_VEPC_REMOVE_ALL: as sgx_vepc_remove_all(), -EINVAL @arg is not
+ * 0; -ENOTTY any other.
+ */
+long uapi_vepc_ioctl(struct sgx_vepc *vepc, unsigned int cmd, uint64_t arg);
 
 /** uapi_encl_encl() - the manager's enclave beneath; never NULL. */
 struct sgx_encl *uapi_encl_encl(struct uapi_encl *e);

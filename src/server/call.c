@@ -249,6 +249,38 @@ static bool is_provision_fd(void *ctx, uint64_t fd)
 	       receive_data(call, NULL, 0, &error) == 0 && !error;
 }
 
+/* --- what guest.c asks the client for ---------------------------------------- */
+
+int call_copy_in(struct call *call, void *dst, uint64_t uaddr, size_t n)
+{
+	return copy_from_user(call, dst, uaddr, n);
+}
+
+int call_copy_out(struct call *call, uint64_t uaddr, const void *src, size_t n)
+{
+	int ret = 0;
+
+	for (size_t done = 0; done < n && !ret; done += PROTO_COPY_OUT_MAX) {
+		const size_t left = n - done;
+
+		ret = send_copy_out(call, uaddr + done, (const uint8_t *)src + done,
+				    left < PROTO_COPY_OUT_MAX ? left : PROTO_COPY_OUT_MAX);
+	}
+	return ret;
+}
+
+int call_vepc_page(struct call *call, uint64_t la, bool write, struct proto_vepc_page *page)
+{
+	int error = 0;
+
+	if (send_frame(call, &(struct proto_frame){ .kind = PROTO_VEPC_PAGE, .addr = la,
+						    .size = write }, NULL))
+		return -ENOENT;
+	if (receive_data(call, page, sizeof(*page), &error) == sizeof(*page) && !error)
+		return 0;
+	return error == -EACCES ? -EACCES : -ENOENT;
+}
+
 static int64_t serve_ioctl(struct call *call, const struct proto_request *req)
 {
 	const unsigned int cmd = (unsigned int)req->a;
@@ -385,6 +417,25 @@ static void send_done(struct call *call, struct proto_frame *done)
 	send_frame_flags(call, done, call->out, MSG_DONTWAIT);
 }
 
+static void serve_enclave(struct call *call, const struct proto_request *req,
+			  struct proto_frame *done)
+{
+	switch (req->op) {
+	case PROTO_OP_IOCTL:
+		done->result = serve_ioctl(call, req);
+		break;
+	case PROTO_OP_MAY_MAP:
+		done->result = serve_may_map(call, req);
+		break;
+	case PROTO_OP_ENCLU:
+		done->outcome = serve_enclu(call->dev, req);
+		break;
+	default:
+		done->result = -EINVAL;
+		break;
+	}
+}
+
 void call_serve(struct device *dev, const struct proto_request *req, int reply)
 {
 	struct proto_frame done = { .kind = PROTO_DONE };
@@ -399,21 +450,11 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 		call.ahead_addr = req->source_addr;
 		call.ahead_size = req->source_size;
 	}
-	switch (req->op) {
-	case PROTO_OP_IOCTL:
-		done.result = serve_ioctl(&call, req);
-		break;
-	case PROTO_OP_MAY_MAP:
-		done.result = serve_may_map(&call, req);
-		break;
-	case PROTO_OP_ENCLU:
-		done.outcome = serve_enclu(dev, req);
-		break;
-	default:
-		done.result = -EINVAL;
-		break;
-	}
-	if (req->op == PROTO_OP_ATTACH)
+	if (dev->vepc)
+		vepc_serve(&call, dev, req, &done);
+	else if (req->op != PROTO_OP_ATTACH)
+		serve_enclave(&call, req, &done);
+	if (req->op == PROTO_OP_ATTACH && !dev->vepc)
 		send_attached(&call);
 	else
 		send_done(&call, &done);

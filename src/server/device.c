@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Open files of /dev/sgx_enclave: the meaning is uapi's, the memory that
- * program and processor share is ours.
+ * Open files: the meaning is uapi's, the memory that program and processor share
+ * is ours.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -78,7 +78,7 @@ static int open_enclave(struct device *dev)
 			      &dev->encl);
 }
 
-int device_open(struct server *s, int sock, struct device **out)
+int device_open(struct server *s, int sock, bool is_vepc, struct device **out)
 {
 	struct ucred peer = { 0 };
 	socklen_t len = sizeof(peer);
@@ -98,7 +98,7 @@ int device_open(struct server *s, int sock, struct device **out)
 	encl_memory_init(&dev->mem);
 	pthread_mutex_init(&dev->lock, NULL);
 	pthread_mutex_init(&dev->calls_lock, NULL);
-	ret = open_enclave(dev);
+	ret = is_vepc ? vepc_open(dev) : open_enclave(dev);
 	if (ret) {
 		pthread_mutex_destroy(&dev->lock);
 		pthread_mutex_destroy(&dev->calls_lock);
@@ -114,13 +114,11 @@ void device_get(struct device *dev)
 	atomic_fetch_add(&dev->refs, 1);
 }
 
-void device_put(struct device *dev)
+static void close_enclave(struct device *dev)
 {
 	struct server *s = dev->server;
 	struct isa_machine *m = s->processor.machine;
 
-	if (atomic_fetch_sub(&dev->refs, 1) != 1)
-		return;
 	/*
 	 * Every process that could be inside has closed or died: whatever the
 	 * program left in the shared counters, nobody is inside.
@@ -131,6 +129,16 @@ void device_put(struct device *dev)
 	}
 	uapi_encl_release(dev->encl);
 	encl_memory_destroy(&dev->mem);
+}
+
+void device_put(struct device *dev)
+{
+	if (atomic_fetch_sub(&dev->refs, 1) != 1)
+		return;
+	if (dev->vepc)
+		vepc_close(dev);
+	else
+		close_enclave(dev);
 	close(dev->sock);
 	pthread_mutex_destroy(&dev->lock);
 	pthread_mutex_destroy(&dev->calls_lock);

@@ -30,6 +30,9 @@ struct processor {
 int processor_create(struct processor *p, const struct server_config *config);
 void processor_destroy(struct processor *p);
 
+/** processor_xcr0() - what XFRM is limited to. */
+uint64_t processor_xcr0(void);
+
 /** processor_ops() - the manager's ENCLS table over @p. */
 struct epc_encls_ops processor_ops(struct processor *p);
 
@@ -59,7 +62,7 @@ void encl_memory_mirror(struct encl_memory *mem, uint64_t offset,
 
 /* --- device.c: open files -------------------------------------------------- */
 
-/* One open file description of /dev/sgx_enclave. */
+/* One open file description of /dev/sgx_enclave or /dev/sgx_vepc. */
 struct device {
 	struct server *server;
 	int sock;
@@ -72,14 +75,41 @@ struct device {
 	uint64_t secs_pa;
 	pthread_mutex_t calls_lock;	/* guards nr_calls, and what is watched for */
 	unsigned int nr_calls;		/* being served */
+	/* Of /dev/sgx_vepc only, where there is no enclave: */
+	struct sgx_vepc *vepc;
+	uint64_t vepc_id;
+	struct device *next_vepc;	/* guarded by server.vepcs_lock */
 };
 
-/** device_open() - take over @sock, a fresh connection.  0 or -errno. */
-int device_open(struct server *s, int sock, struct device **out);
+/**
+ * device_open() - take over @sock, a fresh connection.
+ * @is_vepc: of /dev/sgx_vepc.  Return: 0 or -errno.
+ */
+int device_open(struct server *s, int sock, bool is_vepc, struct device **out);
 void device_get(struct device *dev);
 
-/** device_put() - the last one releases the enclave. */
+/** device_put() - the last one releases the enclave, or the virtual EPC. */
 void device_put(struct device *dev);
+
+/* --- vepc.c: virtual EPC ----------------------------------------------------- */
+
+struct call;
+
+/** vepc_open() - give @dev, whose owner is known, its instance.  0 or -errno. */
+int vepc_open(struct device *dev);
+void vepc_close(struct device *dev);
+
+/** vepc_get() - the open file whose instance is @id, for device_put(); NULL: none. */
+struct device *vepc_get(struct server *s, uint64_t id);
+
+/** vepc_serve() - do what @req asks of the virtual EPC @dev. */
+void vepc_serve(struct call *call, struct device *dev, const struct proto_request *req,
+		struct proto_frame *done);
+
+/* --- guest.c: ENCLS of a program that has virtual EPC ------------------------- */
+
+void guest_encls(struct call *call, struct device *dev, const struct proto_request *req,
+		 struct proto_frame *done);
 
 /* --- call.c: one call of a program ----------------------------------------- */
 
@@ -88,6 +118,21 @@ void device_put(struct device *dev);
  * Takes @reply and a reference to @dev; blocks while the client answers.
  */
 void call_serve(struct device *dev, const struct proto_request *req, int reply);
+
+/**
+ * call_copy_in() - read memory of the program.
+ * @n: at most PROTO_CHUNK.  Return: 0 or -EFAULT.
+ */
+int call_copy_in(struct call *call, void *dst, uint64_t uaddr, size_t n);
+
+/** call_copy_out() - write it.  0 or -EFAULT. */
+int call_copy_out(struct call *call, uint64_t uaddr, const void *src, size_t n);
+
+/**
+ * call_vepc_page() - where @la of the program is in virtual EPC.
+ * Return: 0; -ENOENT nowhere; -EACCES not to be written there.
+ */
+int call_vepc_page(struct call *call, uint64_t la, bool write, struct proto_vepc_page *page);
 
 /* --- workers.c: threads that serve calls ----------------------------------- */
 
@@ -139,7 +184,9 @@ struct server {
 	struct uapi_platform platform;
 	struct workers *workers;
 	char name[PROTO_NAME_MAX];
-	int enclave_listener, provision_listener;
+	int enclave_listener, provision_listener, vepc_listener;
+	pthread_mutex_t vepcs_lock;	/* guards vepcs; a leaf lock */
+	struct device *vepcs;
 	struct control control;
 	struct counts counts;
 	struct inject_plan *inject;

@@ -184,7 +184,7 @@ struct epc_mm_ops processor_mm(struct processor *p)
  * XCR0 less AMX: signal frames, from which the client saves extended state, have
  * room for tiles only in programs that asked the kernel for them.
  */
-static uint64_t host_xcr0(void)
+uint64_t processor_xcr0(void)
 {
 	uint32_t eax, edx;
 
@@ -213,7 +213,7 @@ static int power_on(struct processor *p, const struct server_config *server_conf
 		.profile = server_config->profile,
 		.sections = &p->section,
 		.nr_sections = 1,
-		.xcr0 = host_xcr0(),
+		.xcr0 = processor_xcr0(),
 		.epc_page = epc_page,
 		.ctx = p,
 		.intercept = server_config->inject ? inject_intercept : NULL,

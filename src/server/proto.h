@@ -34,6 +34,7 @@
 #define PROTO_PREFIX "swsgx/"
 #define PROTO_ENCLAVE "/sgx_enclave"
 #define PROTO_PROVISION "/sgx_provision"
+#define PROTO_VEPC "/sgx_vepc"
 
 /* Data of one frame: what a default socket buffer takes several of. */
 #define PROTO_CHUNK_PAGES 16u
@@ -42,8 +43,13 @@
 enum proto_op {
 	PROTO_OP_IOCTL = 1,	/* a: command, b: argument */
 	PROTO_OP_MAY_MAP,	/* a: start, b: end, c: PROT_*, d: READ_IMPLIES_EXEC */
-	PROTO_OP_ATTACH,	/* answers the two memory files of the enclave */
+	PROTO_OP_ATTACH,	/* answers the two memory files of the enclave, or the id of
+				 * the virtual EPC */
 	PROTO_OP_ENCLU,		/* a: leaf, b: RBX, c: RCX, d: RDX */
+	/* Of virtual EPC only: */
+	PROTO_OP_VEPC_FAULT,	/* a: index of the page touched */
+	PROTO_OP_ENCLS,		/* as ENCLU; PROTO_HASH: msr is the launch-key hash */
+	PROTO_OP_RDMSR,		/* a: a launch-key hash MSR, as it is after reset */
 };
 
 /*
@@ -60,6 +66,7 @@ struct proto_ahead {
 };
 
 #define PROTO_FOLD 1u			/* DONE may carry the last COPY_OUT */
+#define PROTO_HASH 2u
 
 struct proto_request {
 	uint32_t magic;
@@ -69,6 +76,7 @@ struct proto_request {
 	uint32_t source_size;		/* bytes already on their way, 0: none */
 	uint64_t source_addr;
 	struct proto_ahead ahead[2];
+	uint64_t msr[4];		/* IA32_SGXLEPUBKEYHASH0..3 */
 };
 
 enum proto_frame_kind {
@@ -76,7 +84,9 @@ enum proto_frame_kind {
 	PROTO_COPY_OUT,		/* addr, size, data: store it */
 	PROTO_SOURCE,		/* addr, size: as COPY_IN, rules of ADD_PAGES' source */
 	PROTO_PROVISION_FD,	/* addr: is descriptor @addr /dev/sgx_provision? */
-	PROTO_DONE,		/* result; ATTACH: descriptors; ENCLU: outcome;
+	PROTO_VEPC_PAGE,	/* addr, size = 1 to write: answer a struct proto_vepc_page */
+	PROTO_DONE,		/* result; ATTACH: descriptors; ENCLU: outcome; ENCLS:
+				 * outcome, and RBX in base;
 				 * size > 0: first do as COPY_OUT says */
 };
 
@@ -87,7 +97,19 @@ struct proto_frame {
 	uint64_t addr;
 	int64_t result;
 	struct isa_outcome outcome;
-	uint64_t base, encl_size;	/* ATTACH */
+	uint64_t base, encl_size;	/* ATTACH; of virtual EPC: its id, and 0 */
+};
+
+/* Largest COPY_OUT. */
+#define PROTO_COPY_OUT_MAX 256u
+
+/*
+ * Where an address of the program is in virtual EPC.  Error ENOENT: nowhere;
+ * EACCES: not to be written there.  The id is known only to who was given the
+ * descriptor.
+ */
+struct proto_vepc_page {
+	uint64_t id, index;
 };
 
 /* Client to server: then @size bytes, all that could be had before @error. */

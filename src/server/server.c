@@ -147,6 +147,9 @@ static int open_devices(struct server *s)
 	s->provision_listener = listen_on(s, PROTO_PROVISION);
 	if (s->provision_listener < 0)
 		return s->provision_listener;
+	s->vepc_listener = listen_on(s, PROTO_VEPC);
+	if (s->vepc_listener < 0)
+		return s->vepc_listener;
 	control = listen_on(s, PROTO_CONTROL);
 	return control < 0 ? control : control_open(&s->control, control);
 }
@@ -158,7 +161,8 @@ int server_create(const struct server_config *config, struct server **out)
 
 	if (!s)
 		return -ENOMEM;
-	s->enclave_listener = s->provision_listener = s->epoll = -1;
+	s->enclave_listener = s->provision_listener = s->vepc_listener = s->epoll = -1;
+	pthread_mutex_init(&s->vepcs_lock, NULL);
 	s->control.listener = s->control.epoll = -1;
 	s->platform.profile = config->profile;
 	s->platform.sha256 = isa_sha256;
@@ -200,16 +204,19 @@ void server_destroy(struct server *s)
 		close(s->enclave_listener);
 	if (s->provision_listener >= 0)
 		close(s->provision_listener);
+	if (s->vepc_listener >= 0)
+		close(s->vepc_listener);
 	control_close(&s->control);
 	sgx_epc_pool_destroy(s->pool);
 	processor_destroy(&s->processor);
+	pthread_mutex_destroy(&s->vepcs_lock);
 	free(s);
 }
 
 /* --- the loop ------------------------------------------------------------------ */
 
 /* What an event is about: one of these tags, or a device. */
-static const char tag_enclave, tag_provision, tag_control, tag_program, tag_lifeline,
+static const char tag_enclave, tag_provision, tag_vepc, tag_control, tag_program, tag_lifeline,
 	tag_stop;
 
 struct loop {
@@ -261,15 +268,16 @@ int server_accept(struct server *s, int listener)
 	return -1;
 }
 
-static void accept_enclave(struct loop *loop)
+/* An enclave, or virtual EPC. */
+static void accept_device(struct loop *loop, int listener)
 {
 	struct server *s = loop->s;
-	int sock = server_accept(s, s->enclave_listener);
+	int sock = server_accept(s, listener);
 	struct device *dev;
 
 	if (sock < 0)
 		return;
-	if (!server_peer_is_ours(sock) || device_open(s, sock, &dev)) {
+	if (!server_peer_is_ours(sock) || device_open(s, sock, listener == s->vepc_listener, &dev)) {
 		close(sock);
 		return;
 	}
@@ -405,7 +413,9 @@ static void handle(struct loop *loop, void *what, uint32_t events)
 	struct server *s = loop->s;
 
 	if (what == &tag_enclave) {
-		accept_enclave(loop);
+		accept_device(loop, s->enclave_listener);
+	} else if (what == &tag_vepc) {
+		accept_device(loop, s->vepc_listener);
 	} else if (what == &tag_provision) {
 		accept_provision(loop);
 	} else if (what == &tag_control) {
@@ -428,6 +438,8 @@ static int watch_all(struct loop *loop, const struct server_needs *needs)
 
 	if (!ret)
 		ret = watch(s, s->provision_listener, &tag_provision);
+	if (!ret)
+		ret = watch(s, s->vepc_listener, &tag_vepc);
 	if (!ret)
 		ret = watch(s, s->control.epoll, &tag_control);
 	if (!ret && needs->program >= 0)

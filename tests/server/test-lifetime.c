@@ -155,7 +155,7 @@ static void nobody_answers_after_the_end(void **state)
 	server_destroy(m.server);
 	/* The name is free again: a client is told that there is no device. */
 	machine_start(&m, 64);
-	assert_int_equal(raw_connect(&m, "/sgx_vepc"), -ECONNREFUSED);
+	assert_int_equal(raw_connect(&m, "/sgx_nothing"), -ECONNREFUSED);
 	machine_stop(&m);
 }
 

@@ -57,12 +57,14 @@ CLIENT_SIGSAFE void client_unlock_blocked(void);
 
 /* --- encl.c: enclaves mapped into this process -------------------------------- */
 
+/* An enclave, or an instance of virtual EPC. */
 struct client_encl {
 	struct client_encl *next;
 	uint64_t inode;		/* of the device's socket: its identity */
 	int sock;		/* our own reference, while anything is mapped */
 	unsigned int nr_vmas;	/* intervals of the table below that are ours */
 	unsigned int nr_users;	/* calls that hold it */
+	uint64_t vepc_id;	/* 0: an enclave; otherwise there is nothing below */
 	/* From here: zero until the enclave is created. */
 	uint64_t base, size;
 	int pages_fd;
@@ -76,6 +78,7 @@ struct client_encl {
 struct client_vma {
 	uint64_t start, end;
 	int prot;		/* what the program asked for */
+	uint64_t file_shift;	/* of virtual EPC: from an address to the file's offset */
 	struct client_encl *encl;
 };
 
@@ -109,8 +112,8 @@ CLIENT_SIGSAFE const struct client_vma *client_vma_find(uint64_t addr);
 /** client_vma_next() - the first interval that ends after @addr.  Lock held. */
 CLIENT_SIGSAFE const struct client_vma *client_vma_next(uint64_t addr);
 
-/** client_vma_set() - [start, end) is a mapping of @encl now.  Lock held.  0 or -ENOMEM. */
-int client_vma_set(uint64_t start, uint64_t end, int prot, struct client_encl *encl);
+/** client_vma_set() - @vma is a mapping now.  Lock held.  0 or -ENOMEM. */
+int client_vma_set(const struct client_vma *vma);
 
 /** client_vma_clear() - nothing of an enclave is mapped in [start, end) now.  Lock held. */
 void client_vma_clear(uint64_t start, uint64_t end);
@@ -140,6 +143,35 @@ CLIENT_SIGSAFE struct client_encl *client_encl_at(uint64_t addr);
 /** client_encl_view() - what entry needs of @encl. */
 CLIENT_SIGSAFE struct isa_encl_view client_encl_view(struct client_encl *encl);
 
+/* --- vepc.c: virtual EPC mapped into this process ------------------------------- */
+
+/**
+ * client_vepc_fault() - the program touched @addr of virtual EPC.
+ * Return: 0 it may try again; -errno it cannot have the page.
+ */
+CLIENT_SIGSAFE int client_vepc_fault(uint64_t addr);
+
+/** client_vepc_page() - which page @addr is.  Return: 0; ENOENT none; EACCES not writable. */
+CLIENT_SIGSAFE int client_vepc_page(uint64_t addr, bool write, struct proto_vepc_page *page);
+
+/** client_vepc_any() - an instance that is mapped, for client_encl_put(); NULL: none. */
+CLIENT_SIGSAFE struct client_encl *client_vepc_any(void);
+
+/** client_vepc_forked() - in a child: virtual EPC is not inherited. */
+void client_vepc_forked(void);
+
+/* --- encls.c: the program as a guest's kernel ------------------------------------- */
+
+/**
+ * client_encls() - execute the ENCLS at @r->rip.
+ * @r: changed unless it faults.
+ * Return: false when it is none, or nothing makes this program a kernel.
+ */
+CLIENT_SIGSAFE bool client_encls(struct isa_regs *r, struct isa_outcome *out);
+
+/** client_msr() - the same for RDMSR and WRMSR of the launch-key hash. */
+CLIENT_SIGSAFE bool client_msr(struct isa_regs *r);
+
 /* --- server.c: talking to the server ------------------------------------------- */
 
 /** client_server_init() - @name: the server's, from PROTO_ENV. */
@@ -148,13 +180,13 @@ void client_server_init(const char *name);
 /** client_is_active() - false when no server was named: then we only pass on. */
 CLIENT_SIGSAFE bool client_is_active(void);
 
-/** client_connect() - open device PROTO_ENCLAVE or PROTO_PROVISION.  fd or -errno. */
+/** client_connect() - open device PROTO_ENCLAVE, _PROVISION or _VEPC.  fd or -errno. */
 int client_connect(const char *device, bool cloexec);
 
 /** client_connect_socket() - the server's socket @name as it is.  fd or -errno. */
 CLIENT_SIGSAFE int client_connect_socket(const char *name, bool cloexec);
 
-/** client_device_of() - which device @fd is: PROTO_ENCLAVE, PROTO_PROVISION or NULL. */
+/** client_device_of() - which device @fd is: one of these, or NULL. */
 CLIENT_SIGSAFE const char *client_device_of(int fd);
 
 /**

@@ -118,7 +118,10 @@ static void take_memory(struct client_encl *encl, const struct proto_frame *fram
 	encl->size = frame->encl_size;
 }
 
-/* Ask the server for the enclave's memory; it has none before CREATE. */
+/*
+ * Ask the server for the enclave's memory; it has none before CREATE.  Virtual
+ * EPC has none at all, but an id.
+ */
 static int attach(struct client_encl *encl)
 {
 	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_ATTACH };
@@ -127,6 +130,8 @@ static int attach(struct client_encl *encl)
 	int fds[2];
 	int ret = client_call(encl->sock, &req, &done, fds);
 
+	if (!ret && fds[0] < 0)
+		encl->vepc_id = done.base;
 	if (ret || fds[0] < 0)
 		return ret;
 	client_lock(&saved);

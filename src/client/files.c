@@ -20,10 +20,12 @@
 #define MISC_MAJOR 10u
 #define ENCLAVE_MINOR 125u
 #define PROVISION_MINOR 126u
+#define VEPC_MINOR 124u
 
 static const struct device_file device_files[] = {
 	{ "/dev/sgx_enclave", PROTO_ENCLAVE, ENCLAVE_MINOR },
 	{ "/dev/sgx_provision", PROTO_PROVISION, PROVISION_MINOR },
+	{ "/dev/sgx_vepc", PROTO_VEPC, VEPC_MINOR },
 	{ "/dev/sgx/enclave", PROTO_ENCLAVE, ENCLAVE_MINOR },
 	{ "/dev/sgx/provision", PROTO_PROVISION, PROVISION_MINOR },
 };

@@ -5,7 +5,7 @@
 
 struct device_file {
 	const char *path;
-	const char *device;	/* PROTO_ENCLAVE or PROTO_PROVISION */
+	const char *device;	/* PROTO_ENCLAVE, PROTO_PROVISION or PROTO_VEPC */
 	unsigned int minor;
 };
 

@@ -64,6 +64,17 @@ static long enclave_ioctl(int fd, unsigned long cmd, uint64_t arg)
 	return done.result == -UAPI_ERESTARTSYS ? -EINTR : done.result;
 }
 
+static long vepc_ioctl(int fd, unsigned long cmd, uint64_t arg)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_IOCTL, .a = cmd, .b = arg,
+	};
+	struct proto_frame done;
+	int ret = client_call(fd, &req, &done, NULL);
+
+	return ret ? ret : done.result;
+}
+
 CLIENT_EXPORT int ioctl(int fd, unsigned long cmd, ...)
 {
 	const char *device;
@@ -80,6 +91,8 @@ CLIENT_EXPORT int ioctl(int fd, unsigned long cmd, ...)
 		ret = sys_call(SYS_ioctl, fd, (long)cmd, (long)arg, 0);
 	else if (!strcmp(device, PROTO_ENCLAVE))
 		ret = enclave_ioctl(fd, cmd, arg);
+	else if (!strcmp(device, PROTO_VEPC))
+		ret = vepc_ioctl(fd, cmd, arg);
 	else
 		ret = -ENOTTY;
 	if (ret >= 0)

@@ -63,6 +63,7 @@ static void after_fork_in_child(void)
 {
 	owner = sys_call(SYS_getpid, 0, 0, 0, 0);
 	after_fork();
+	client_vepc_forked();
 }
 
 bool client_is_borrowed(void)

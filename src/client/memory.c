@@ -61,23 +61,27 @@ static uint64_t reserve(const void *addr, uint64_t size, int flags)
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | kept, -1, 0);
 }
 
-static long show(struct client_encl *encl, uint64_t start, uint64_t end, int prot)
+static long show(const struct client_vma *vma)
 {
+	const uint64_t start = vma->start, end = vma->end;
 	uint64_t saved;
 	long ret;
 
 	client_lock(&saved);
-	ret = client_vma_set(start, end, prot, encl);
+	ret = client_vma_set(vma);
 	if (!ret)
-		ret = client_encl_map(encl, start, end);
+		ret = client_encl_map(vma->encl, start, end);
 	if (!ret)
 		client_encl_apply(client_vma_find(start), start, end);
+	/* A child does not inherit virtual EPC. */
+	if (!ret && vma->encl->vepc_id)
+		sys_call(SYS_madvise, (long)start, (long)(end - start), MADV_DONTFORK, 0);
 	client_unlock(&saved);
 	return ret;
 }
 
 static long map_enclave(struct client_encl *encl, const void *addr, uint64_t size, int prot,
-			int flags)
+			int flags, uint64_t offset)
 {
 	const bool fixed = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
 	uint64_t start = fixed ? (uintptr_t)addr : reserve(addr, size, flags);
@@ -87,20 +91,22 @@ static long map_enclave(struct client_encl *encl, const void *addr, uint64_t siz
 		return (long)start;
 	ret = may_map(encl, start, start + size, prot);
 	if (!ret)
-		ret = show(encl, start, start + size, prot);
+		ret = show(&(struct client_vma){ start, start + size, prot, offset - start, encl });
 	if (ret && !fixed)
 		sys_munmap((void *)start, size);
 	return ret ? ret : (long)start;
 }
 
 static long map_device(int fd, const char *device, const void *addr, size_t size, int prot,
-		       int flags)
+		       int flags, uint64_t offset)
 {
 	const int type = flags & MAP_TYPE;
 	struct client_encl *encl;
 	long ret;
 
-	if (strcmp(device, PROTO_ENCLAVE))
+	if (offset % SGX_PAGE_SIZE)
+		return -EINVAL;
+	if (!strcmp(device, PROTO_PROVISION))
 		return -ENODEV;
 	if (!size || (type != MAP_SHARED && type != MAP_SHARED_VALIDATE) ||
 	    ((flags & MAP_FIXED) && (uintptr_t)addr % SGX_PAGE_SIZE))
@@ -110,7 +116,7 @@ static long map_device(int fd, const char *device, const void *addr, size_t size
 	ret = client_encl_get(fd, &encl);
 	if (ret)
 		return ret;
-	ret = map_enclave(encl, addr, page_up(size), prot, flags);
+	ret = map_enclave(encl, addr, page_up(size), prot, flags, offset);
 	client_encl_put(encl);
 	return ret;
 }
@@ -137,7 +143,7 @@ static void *do_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t
 	long ret;
 
 	if (device) {
-		ret = map_device(fd, device, addr, size, prot, flags);
+		ret = map_device(fd, device, addr, size, prot, flags, (uint64_t)offset);
 	} else {
 		ret = (long)sys_mmap(addr, size, prot, flags, fd, (uint64_t)offset);
 		if ((flags & MAP_FIXED) && !sys_is_error((void *)ret))
@@ -207,6 +213,7 @@ CLIENT_EXPORT void *mremap(void *old, size_t old_size, size_t new_size, int flag
 /* The part of an enclave's mapping that starts at @start, up to @end. */
 static long protect_enclave(struct client_encl *encl, uint64_t start, uint64_t end, int prot)
 {
+	struct client_vma changed;
 	uint64_t saved;
 	long error;
 
@@ -217,7 +224,16 @@ static long protect_enclave(struct client_encl *encl, uint64_t start, uint64_t e
 	if (error)
 		return error;
 	client_lock(&saved);
-	error = client_vma_set(start, end, prot, encl);
+	/* Somebody may have unmapped it meanwhile. */
+	if (client_vma_find(start)) {
+		changed = *client_vma_find(start);
+		changed.start = start;
+		changed.end = end;
+		changed.prot = prot;
+		error = client_vma_set(&changed);
+	} else {
+		error = -ENOMEM;
+	}
 	if (!error)
 		client_encl_apply(client_vma_find(start), start, end);
 	client_unlock(&saved);

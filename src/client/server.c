@@ -108,7 +108,9 @@ const char *client_device_of(int fd)
 		return NULL;
 	if (is_peer(&peer, len, PROTO_ENCLAVE))
 		return PROTO_ENCLAVE;
-	return is_peer(&peer, len, PROTO_PROVISION) ? PROTO_PROVISION : NULL;
+	if (is_peer(&peer, len, PROTO_PROVISION))
+		return PROTO_PROVISION;
+	return is_peer(&peer, len, PROTO_VEPC) ? PROTO_VEPC : NULL;
 }
 
 /* --- the server's questions ------------------------------------------------- */
@@ -205,6 +207,17 @@ static void answer_provision_fd(const struct call *call, const struct proto_fram
 	answer(call, device && !strcmp(device, PROTO_PROVISION) ? 0 : EBADF);
 }
 
+static void answer_vepc_page(const struct call *call, const struct proto_frame *frame)
+{
+	struct proto_vepc_page page;
+	const int error = client_vepc_page(frame->addr, frame->size, &page);
+
+	if (error)
+		answer(call, error);
+	else
+		send_memory(call, (uintptr_t)&page, sizeof(page), 0);
+}
+
 /* --- one call ----------------------------------------------------------------- */
 
 static long receive_frame(int fd, struct proto_frame *frame, void *data, size_t size, int fds[2])
@@ -235,7 +248,7 @@ static long receive_frame(int fd, struct proto_frame *frame, void *data, size_t 
 
 static int serve_questions(struct call *call, struct proto_frame *done, int fds[2])
 {
-	uint8_t data[256];
+	uint8_t data[PROTO_COPY_OUT_MAX];
 
 	while (receive_frame(call->reply, done, data, sizeof(data), fds) >=
 	       (long)sizeof(*done)) {
@@ -251,6 +264,9 @@ static int serve_questions(struct call *call, struct proto_frame *done, int fds[
 			break;
 		case PROTO_PROVISION_FD:
 			answer_provision_fd(call, done);
+			break;
+		case PROTO_VEPC_PAGE:
+			answer_vepc_page(call, done);
 			break;
 		case PROTO_DONE:
 			if (done->size && store(done->addr, data, done->size))

@@ -87,7 +87,7 @@ static int prot_needed(uint32_t error_code)
 _Static_assert(SECINFO_R == 1 && SECINFO_W == 2 && SECINFO_X == 4, "mmap's rights");
 
 /* Who forbade it? */
-enum verdict { NOT_OURS, PAGE_TABLES, NO_PAGE, EPCM, NOBODY };
+enum verdict { NOT_OURS, PAGE_TABLES, NO_PAGE, EPCM, VEPC, NOBODY };
 
 static enum verdict judge(const struct isa_event *event)
 {
@@ -103,6 +103,8 @@ static enum verdict judge(const struct isa_event *event)
 	if (vma) {
 		if (!(vma->prot & need))
 			verdict = PAGE_TABLES;
+		else if (vma->encl->vepc_id)
+			verdict = VEPC;
 		else if (!(entry & MIRROR_VALID))
 			verdict = NO_PAGE;
 		else if (entry >> MIRROR_PT_SHIFT != PT_REG || !(entry & need))
@@ -123,8 +125,11 @@ static enum verdict judge(const struct isa_event *event)
  */
 static enum verdict refine_pf(struct isa_event *event)
 {
-	const enum verdict verdict = judge(event);
+	enum verdict verdict = judge(event);
 
+	/* Not there before it is touched; and then, if there is EPC for it. */
+	if (verdict == VEPC)
+		verdict = client_vepc_fault(event->address) ? NO_PAGE : NOBODY;
 	switch (verdict) {
 	case NO_PAGE:
 		event->error_code &= ~PFEC_P;
@@ -326,6 +331,30 @@ static bool enclu_outside(struct client_thread *thread, ucontext_t *uc, struct i
 	return true;
 }
 
+/* An instruction of the kernel that this program is to its virtual EPC. */
+static bool kernel_instruction(struct client_thread *thread, const struct isa_event *event,
+			       ucontext_t *uc, struct isa_regs *r)
+{
+	struct isa_event fault;
+	struct isa_outcome out;
+
+	if (event->vector == X86_GP) {
+		if (!client_msr(r))
+			return false;
+	} else {
+		if (event->vector != X86_UD || !client_encls(r, &out))
+			return false;
+		if (out.kind == ISA_FAULT) {
+			fault = event_of_fault(out);
+			raise_exception(thread, &fault,
+					out.error_code & PFEC_P ? EPCM : NOT_OURS, uc);
+			return true;
+		}
+	}
+	regs_to(uc, r);
+	return true;
+}
+
 static bool outside(struct client_thread *thread, int sig, siginfo_t *info, ucontext_t *uc,
 		    struct isa_regs *r)
 {
@@ -344,6 +373,8 @@ static bool outside(struct client_thread *thread, int sig, siginfo_t *info, ucon
 		regs_to(uc, r);
 		return true;
 	}
+	if (kernel_instruction(thread, &event, uc, r))
+		return true;
 	if (event.vector == X86_PF) {
 		const enum verdict verdict = refine_pf(&event);
 

@@ -114,15 +114,15 @@ void client_vma_clear(uint64_t start, uint64_t end)
 	}
 }
 
-int client_vma_set(uint64_t start, uint64_t end, int prot, struct client_encl *encl)
+int client_vma_set(const struct client_vma *vma)
 {
-	const struct client_vma vma = { start, end, prot, encl };
+	const struct client_vma new = *vma;
 	/* One for it, one for a split by it. */
 	int ret = reserve(2);
 
 	if (ret)
 		return ret;
-	client_vma_clear(start, end);
-	insert(lower_bound(start), &vma);
+	client_vma_clear(new.start, new.end);
+	insert(lower_bound(new.start), &new);
 	return 0;
 }

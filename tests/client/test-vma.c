@@ -29,7 +29,11 @@ static uint64_t page_at(unsigned int i)
 
 static void set(unsigned int from, unsigned int to, int prot, struct client_encl *encl)
 {
-	assert_int_equal(client_vma_set(page_at(from), page_at(to), prot, encl), 0);
+	const struct client_vma vma = {
+		.start = page_at(from), .end = page_at(to), .prot = prot, .encl = encl,
+	};
+
+	assert_int_equal(client_vma_set(&vma), 0);
 	for (unsigned int i = from; i < to; i++) {
 		model[i].encl = encl;
 		model[i].prot = prot;

@@ -3,7 +3,8 @@
  * The paging leaves against each other and the rest.  First pairs: one leaf is
  * stopped where it reads or writes ordinary memory, with all its locks held,
  * and another runs in the middle of it, so that the loser is certain.  Then
- * processors at full speed, for ThreadSanitizer and for the invariants.
+ * operands at random, and processors at full speed, for ThreadSanitizer and
+ * for the invariants.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -534,6 +535,130 @@ static void nothing_goes_while_it_may_be_used(void **state)
 	(void)state;
 }
 
+/* --- operands nobody would give -------------------------------------------- */
+
+static uint64_t next_random(uint64_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+/* Ordinary memory that leaves read and write at will: any offset, and a page beyond. */
+static alignas(4096) uint8_t arena[3 * SGX_PAGE_SIZE];
+
+/* Is all of [@la, @la + @n) EPC or arena?  Pointers found in memory lead anywhere. */
+static bool arena_has(uint64_t la, size_t n, struct isa_outcome *fault)
+{
+	const uint64_t offset = la - (uintptr_t)arena;
+
+	if (offset < sizeof(arena) && n <= sizeof(arena) - offset)
+		return true;
+	if (la - FIXTURE_PA0 < FIXTURE_SECTION_PAGES * SGX_PAGE_SIZE)
+		return true;
+	*fault = (struct isa_outcome){ .kind = ISA_FAULT, .vector = X86_PF, .address = la };
+	return false;
+}
+
+static bool arena_translate(void *ctx, uint64_t la, bool write, uint64_t *pa,
+			    struct isa_outcome *fault)
+{
+	struct isa_fixture *f = ctx;
+
+	return arena_has(la, 1, fault) && f->encl.mmu->translate(f, la, write, pa, fault);
+}
+
+static bool arena_read(void *ctx, uint64_t la, void *dst, size_t n, struct isa_outcome *fault)
+{
+	struct isa_fixture *f = ctx;
+
+	return arena_has(la, n, fault) && f->encl.mmu->read(f, la, dst, n, fault);
+}
+
+static bool arena_write(void *ctx, uint64_t la, const void *src, size_t n,
+			struct isa_outcome *fault)
+{
+	struct isa_fixture *f = ctx;
+
+	return arena_has(la, n, fault) && f->encl.mmu->write(f, la, src, n, fault);
+}
+
+static const struct isa_mmu arena_mmu = {
+	.translate = arena_translate,
+	.read = arena_read,
+	.write = arena_write,
+};
+
+/* Somewhere in EPC, in the arena or nowhere; aligned as often as not. */
+static uint64_t any_address(struct isa_fixture *f, uint64_t *seed)
+{
+	static const uint64_t masks[] = { ~4095ull, ~4095ull, ~127ull, ~31ull, ~7ull, ~0ull };
+	const uint64_t offset = next_random(seed) % (2 * SGX_PAGE_SIZE) &
+				masks[next_random(seed) % 6];
+
+	switch (next_random(seed) % 8) {
+	case 0:
+		return FIXTURE_HOLE + offset % SGX_PAGE_SIZE;
+	case 1:
+	case 2:
+	case 3:
+		return (uintptr_t)arena + offset;
+	default:
+		return isa_fixture_la(f, next_random(seed) % 12) + offset % SGX_PAGE_SIZE;
+	}
+}
+
+/* PAGEINFO and PCMD that sometimes come close. */
+static void fill_arena(struct isa_fixture *f, uint64_t *seed)
+{
+	struct sgx_pageinfo *pageinfo = (void *)(arena + SGX_PAGE_SIZE);
+	struct sgx_pcmd *pcmd = (void *)arena;
+
+	*pageinfo = (struct sgx_pageinfo){
+		.linaddr = next_random(seed) % 2 ? 0 : f->la[FIXTURE_RW],
+		.srcpge = any_address(f, seed),
+		.secinfo_or_pcmd = any_address(f, seed),
+		.secs = next_random(seed) % 2 ? 0 : any_address(f, seed),
+	};
+	pcmd->secinfo.flags = SECINFO_PT(next_random(seed) % 9) | (next_random(seed) & 0x3f);
+}
+
+static void any_operands_end_in_an_outcome(void **state)
+{
+	static const enum isa_leaf leaves[] = {
+		ISA_ENCLS_EPA, ISA_ENCLS_EBLOCK, ISA_ENCLS_ETRACK, ISA_ENCLS_EWB, ISA_ENCLS_EWB,
+		ISA_ENCLS_ELDU, ISA_ENCLS_ELDB, ISA_ENCLS_EREMOVE,
+	};
+	uint64_t seed = 0x243f6a8885a308d3;
+	unsigned int kinds[4] = { 0 };
+
+	for (unsigned int round = 0; round < 40; round++) {
+		struct isa_fixture *f = paging_create();
+
+		f->os.mmu = &arena_mmu;
+		for (unsigned int i = 0; i < 500; i++) {
+			const enum isa_leaf leaf = leaves[next_random(&seed) % 8];
+
+			fill_arena(f, &seed);
+			f->os.rbx = next_random(&seed) % 2 ? (uintptr_t)arena + SGX_PAGE_SIZE :
+							     any_address(f, &seed);
+			if (leaf == ISA_ENCLS_EPA)
+				f->os.rbx = PT_VA;
+			f->os.rcx = any_address(f, &seed);
+			f->os.rdx = next_random(&seed) % 2 ? paging_slot(f, PAGING_VA, i) :
+							     any_address(f, &seed);
+			kinds[isa_encls(&f->os, leaf).kind]++;
+		}
+		if (isa_epcm_is_secs(&f->m->epcm[FIXTURE_SECS]))
+			assert_consistent(f);
+		isa_fixture_destroy(f);
+	}
+	for (unsigned int i = 0; i < 4; i++)
+		assert_true(kinds[i] > 0);
+	(void)state;
+}
+
 #define PAIR(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -544,6 +669,7 @@ int main(void)
 		PAIR(a_version_counts_once),
 		PAIR(a_slot_taken_meanwhile_is_not_cleared),
 		PAIR(later_of_two_ewbs_has_the_slot),
+		cmocka_unit_test(any_operands_end_in_an_outcome),
 		cmocka_unit_test(one_page_is_never_two),
 		cmocka_unit_test(pages_of_their_own_survive),
 		cmocka_unit_test(nothing_goes_while_it_may_be_used),

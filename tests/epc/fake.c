@@ -150,10 +150,12 @@ static struct isa_outcome einit(void *ctx, const struct sgx_sigstruct *sigstruct
 	assert_non_null(sigstruct);
 	assert_int_equal((uintptr_t)token % 512, 0);
 	assert_true(fake_page_at(f, secs)->valid);
+	pthread_mutex_lock(&f->mutex);
 	f->einit_token_sum = 0;
 	for (i = 0; i < sizeof(*token); i++)
 		f->einit_token_sum += bytes[i];
 	f->einit_hash0 = hash[0];
+	pthread_mutex_unlock(&f->mutex);
 	if (scripted(f, FAKE_EINIT, &out))
 		return out;
 	fake_page_at(f, secs)->initialized = true;
@@ -205,11 +207,13 @@ static int place(void *ctx, void *cookie, uint64_t pa, uint64_t la)
 	struct fake *f = ctx;
 	struct fake_page *page = fake_page_at(f, pa);
 
+	pthread_mutex_lock(&f->mutex);
 	f->nr_places++;
 	f->place_cookie = cookie;
-	if (f->place_result)
+	if (f->place_result) {
+		pthread_mutex_unlock(&f->mutex);
 		return f->place_result;
-	pthread_mutex_lock(&f->mutex);
+	}
 	assert_false(page->placed);
 	page->placed = true;
 	page->la = la;

@@ -1,43 +1,36 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What one page costs to take and give back: the pool against an allocator of
- * the shape Linux has, written for this comparison: one spinlock, a doubly
- * linked FIFO list, a counter.  Its counter is a plain one under the lock,
- * which is cheaper than the separate atomic of Linux.
+ * What one page costs to take and give back: the pool, with its caches by the
+ * port's number or named by the caller, against an allocator of the shape Linux
+ * has, written for this comparison: one spinlock, a doubly linked FIFO list, an
+ * atomic counter for all nodes.  Beside them DPDK's rte_mempool, where there is one.
  *
  * Each thread holds 1024 pages and again and again gives back a random one and
- * takes another.  The two allocators take turns in one process, each round
- * against each round, so that what disturbs one disturbs the other.
+ * takes another.  The allocators take turns in one process, round by round, so
+ * that what disturbs one disturbs all; ratios are those of the rounds.  The best
+ * rounds would not do: two threads that happen to run one after the other do not
+ * wait for each other.
  */
 #include <errno.h>
 #include <linux/membarrier.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <swsgx/epc.h>
 
-#include "timing.h"
+#include "alloc.h"
 
-#define NR_PAGES 32768u		/* 128 MiB of EPC */
-#define NR_HELD 1024u		/* per thread; a power of two */
-#define NR_PAIRS 400000u	/* per thread and round */
 #define NR_ROUNDS 31u
 #define MAX_THREADS 2u
+#define MAX_ALLOCATORS 4u
 
-struct allocator {
-	const char *name;
-	void *(*alloc)(void *ctx);
-	void (*free)(void *ctx, void *page);
-	void *ctx;
-};
+uint16_t slots[NR_SLOTS];
 
 /* --- the pool ------------------------------------------------------------- */
 
@@ -96,6 +89,29 @@ static void pool_free(void *ctx, void *page)
 	sgx_free_epc_page(ctx, page);
 }
 
+static void churn_pool(struct worker *w, void *ctx)
+{
+	cache_nr = w->nr;
+	churn(w, ctx, pool_alloc, pool_free);
+}
+
+static void *cache_alloc(void *ctx)
+{
+	struct sgx_epc_page *page;
+
+	return sgx_alloc_epc_page_cached(ctx, NULL, 0, &page) ? NULL : page;
+}
+
+static void cache_free(void *ctx, void *page)
+{
+	sgx_free_epc_page_cached(ctx, page);
+}
+
+static void churn_cache(struct worker *w, void *ctx)
+{
+	churn(w, sgx_epc_cache(ctx, w->nr), cache_alloc, cache_free);
+}
+
 static struct sgx_epc_pool *make_pool(void)
 {
 	static const struct isa_section section = { .pa = 1ull << 32, .nr_pages = NR_PAGES };
@@ -137,7 +153,7 @@ struct fifo_page {
 struct fifo {
 	_Alignas(64) atomic_uint lock;
 	struct list free;
-	uint64_t nr_free;
+	_Alignas(64) atomic_long nr_free;
 	struct fifo_page pages[NR_PAGES];
 };
 
@@ -154,7 +170,8 @@ static void fifo_unlock(struct fifo *f)
 	atomic_store_explicit(&f->lock, 0, memory_order_release);
 }
 
-static void *fifo_alloc(void *ctx)
+/* Out of line, as the pool's are. */
+static __attribute__((noinline)) void *fifo_alloc(void *ctx)
 {
 	struct fifo_page *page = NULL;
 	struct fifo *f = ctx;
@@ -165,13 +182,14 @@ static void *fifo_alloc(void *ctx)
 		f->free.next = page->list.next;
 		page->list.next->prev = &f->free;
 		page->flags = 0;
-		f->nr_free--;
 	}
 	fifo_unlock(f);
+	if (page)
+		atomic_fetch_sub_explicit(&f->nr_free, 1, memory_order_relaxed);
 	return page;
 }
 
-static void fifo_free(void *ctx, void *p)
+static __attribute__((noinline)) void fifo_free(void *ctx, void *p)
 {
 	struct fifo_page *page = p;
 	struct fifo *f = ctx;
@@ -183,8 +201,13 @@ static void fifo_free(void *ctx, void *p)
 	page->list.prev = f->free.prev;
 	f->free.prev->next = &page->list;
 	f->free.prev = &page->list;
-	f->nr_free++;
 	fifo_unlock(f);
+	atomic_fetch_add_explicit(&f->nr_free, 1, memory_order_relaxed);
+}
+
+static void churn_fifo(struct worker *w, void *ctx)
+{
+	churn(w, ctx, fifo_alloc, fifo_free);
 }
 
 static struct fifo *make_fifo(void)
@@ -203,41 +226,11 @@ static struct fifo *make_fifo(void)
 
 /* --- measuring ------------------------------------------------------------ */
 
-struct worker {
-	const struct allocator *a;
-	pthread_barrier_t *start;
-	pthread_t thread;
-	unsigned int nr;
-	void *held[NR_HELD];
-	double ns;		/* per pair */
-};
-
-/* Slots to replace, the same for all. */
-static uint16_t slots[1u << 16];
-
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	const struct allocator *a = w->a;
-	double start;
-	unsigned int i;
 
-	cache_nr = w->nr;
-	for (i = 0; i < NR_HELD; i++)
-		w->held[i] = a->alloc(a->ctx);
-	pthread_barrier_wait(w->start);
-	start = now_ns();
-	for (i = 0; i < NR_PAIRS; i++) {
-		void **slot = &w->held[slots[i % (1u << 16)]];
-
-		a->free(a->ctx, *slot);
-		*slot = a->alloc(a->ctx);
-		if (!*slot)
-			abort();
-	}
-	w->ns = (now_ns() - start) / NR_PAIRS;
-	for (i = 0; i < NR_HELD; i++)
-		a->free(a->ctx, w->held[i]);
+	w->a->churn(w, w->a->ctx);
 	return NULL;
 }
 
@@ -266,31 +259,48 @@ static double measure(const struct allocator *a, unsigned int nr_threads)
 	return worst;
 }
 
-struct result {
-	unsigned int nr_threads;
-	double pool_ns, fifo_ns, ratio;	/* medians; the ratio's of the rounds */
-};
+/* Medians: [threads - 1][allocator]. */
+static double times[MAX_THREADS][MAX_ALLOCATORS];
+static double speedups[MAX_THREADS][MAX_ALLOCATORS];	/* over the first allocator */
 
-static struct result compare(const struct allocator *pool, const struct allocator *fifo,
-			     unsigned int nr_threads)
+static void compare(const struct allocator *all, size_t nr, unsigned int nr_threads)
 {
-	static double p[NR_ROUNDS], f[NR_ROUNDS], r[NR_ROUNDS];
-	unsigned int i;
+	static double ns[MAX_ALLOCATORS][NR_ROUNDS], speedup[MAX_ALLOCATORS][NR_ROUNDS];
+	size_t i, round;
 
-	measure(pool, nr_threads);	/* warm up */
-	measure(fifo, nr_threads);
-	for (i = 0; i < NR_ROUNDS; i++) {
-		if (i % 2)
-			f[i] = measure(fifo, nr_threads);
-		p[i] = measure(pool, nr_threads);
-		if (!(i % 2))
-			f[i] = measure(fifo, nr_threads);
-		r[i] = p[i] / f[i];
+	for (i = 0; i < nr; i++)
+		measure(&all[i], nr_threads);	/* warm up */
+	for (round = 0; round < NR_ROUNDS; round++) {
+		for (i = 0; i < nr; i++) {
+			ns[i][round] = measure(&all[i], nr_threads);
+			speedup[i][round] = ns[0][round] / ns[i][round];
+		}
 	}
-	return (struct result){ nr_threads, median(p, NR_ROUNDS), median(f, NR_ROUNDS), median(r, NR_ROUNDS) };
+	for (i = 0; i < nr; i++) {
+		times[nr_threads - 1][i] = median(ns[i], NR_ROUNDS);
+		speedups[nr_threads - 1][i] = median(speedup[i], NR_ROUNDS);
+	}
 }
 
-static int write_json(const char *path, const struct result *r, size_t n)
+static void print_table(const struct allocator *all, size_t nr)
+{
+	size_t i, n;
+
+	printf("alloc+free of one page, %u held per thread, slowest thread, median of %u rounds\n",
+	       NR_HELD, NR_ROUNDS);
+	printf("%-22s %10s %10s %16s %16s %14s\n", "", "1 thread", "2 threads", "1: of linux's",
+	       "2: of linux's", "2 to 1 thread");
+	for (i = 0; i < nr; i++) {
+		printf("%-22s", all[i].name);
+		for (n = 0; n < MAX_THREADS; n++)
+			printf(" %7.1f ns", times[n][i]);
+		for (n = 0; n < MAX_THREADS; n++)
+			printf(" %15.1fx", speedups[n][i]);
+		printf(" %13.2fx\n", 2 * times[0][i] / times[1][i]);
+	}
+}
+
+static int write_json(const char *path, const struct allocator *all, size_t nr)
 {
 	FILE *out = fopen(path, "w");
 	size_t i;
@@ -298,40 +308,46 @@ static int write_json(const char *path, const struct result *r, size_t n)
 	if (!out)
 		return -1;
 	fprintf(out, "{\"benchmark\": \"alloc\", \"unit\": \"ns per alloc+free\", \"results\": [");
-	for (i = 0; i < n; i++)
-		fprintf(out, "%s\n  {\"threads\": %u, \"pool\": %.2f, \"linux_shaped\": %.2f, "
-			"\"ratio\": %.3f}", i ? "," : "", r[i].nr_threads, r[i].pool_ns,
-			r[i].fifo_ns, r[i].ratio);
+	for (i = 0; i < nr; i++)
+		fprintf(out, "%s\n  {\"allocator\": \"%s\", \"one_thread\": %.2f, \"two_threads\": %.2f, "
+			"\"speedup_one\": %.2f, \"speedup_two\": %.2f, \"scaling\": %.2f}",
+			i ? "," : "", all[i].name, times[0][i], times[1][i],
+			speedups[0][i], speedups[1][i],
+			2 * times[0][i] / times[1][i]);
 	fprintf(out, "\n]}\n");
 	return fclose(out);
 }
 
 int main(int argc, char **argv)
 {
-	struct allocator pool = { "pool", pool_alloc, pool_free, make_pool() };
-	struct allocator fifo = { "linux-shaped", fifo_alloc, fifo_free, make_fifo() };
-	struct result results[MAX_THREADS];
+	struct sgx_epc_pool *pool = make_pool();
+	struct allocator all[MAX_ALLOCATORS] = {
+		{ "linux-shaped", make_fifo(), churn_fifo },
+		{ "pool", pool, churn_pool },
+		{ "pool, cache named", pool, churn_cache },
+	};
 	unsigned int i;
+	size_t nr = 3;
 
 	if (argc != 1 && (argc != 3 || strcmp(argv[1], "--json"))) {
 		fprintf(stderr, "usage: %s [--json FILE]\n", argv[0]);
 		return 2;
 	}
 	srand(1);
-	for (i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
+	for (i = 0; i < NR_SLOTS; i++)
 		slots[i] = (uint16_t)((unsigned int)rand() % NR_HELD);
+#ifdef HAVE_MEMPOOL
+	nr += mempool_make(&all[nr]);
+#endif
+	if (nr == 3)
+		printf("rte_mempool: not here (libdpdk-dev)\n");
 
-	printf("alloc+free of one page, %u held per thread, slowest thread, median of %u rounds\n",
-	       NR_HELD, NR_ROUNDS);
-	printf("threads  %10s  %14s  ratio\n", pool.name, fifo.name);
-	for (i = 0; i < MAX_THREADS; i++) {
-		results[i] = compare(&pool, &fifo, i + 1);
-		printf("%7u  %7.1f ns  %11.1f ns  %5.2f\n", results[i].nr_threads,
-		       results[i].pool_ns, results[i].fifo_ns, results[i].ratio);
-	}
-	sgx_epc_pool_destroy(pool.ctx);
-	free(fifo.ctx);
-	if (argc == 3 && write_json(argv[2], results, MAX_THREADS)) {
+	for (i = 0; i < MAX_THREADS; i++)
+		compare(all, nr, i + 1);
+	print_table(all, nr);
+	free(all[0].ctx);
+	sgx_epc_pool_destroy(pool);
+	if (argc == 3 && write_json(argv[2], all, nr)) {
 		fprintf(stderr, "%s: %s: %s\n", argv[0], argv[2], strerror(errno));
 		return 1;
 	}

@@ -313,6 +313,23 @@ void sgx_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page);
 /** sgx_free_epc_pages() - sgx_free_epc_page() for @n pages; cheaper than one by one. */
 void sgx_free_epc_pages(struct sgx_epc_pool *pool, struct sgx_epc_page *const *pages, size_t n);
 
+/*
+ * A cache of free pages, for one thread at a time: what the two functions below
+ * save over those above is asking epc_port.cache_enter which one is the
+ * caller's.  What is in it is everybody's when EPC runs short.
+ */
+struct sgx_epc_cache;
+
+/** sgx_epc_cache() - cache number @nr; NULL when there is none.  The pool's. */
+struct sgx_epc_cache *sgx_epc_cache(struct sgx_epc_pool *pool, unsigned int nr);
+
+/** sgx_alloc_epc_page_cached() - sgx_alloc_epc_page() for the thread that has @cache. */
+int sgx_alloc_epc_page_cached(struct sgx_epc_cache *cache, const struct sgx_epc_owner *owner,
+			      unsigned int flags, struct sgx_epc_page **out);
+
+/** sgx_free_epc_page_cached() - sgx_free_epc_page() for the thread that has @cache. */
+void sgx_free_epc_page_cached(struct sgx_epc_cache *cache, struct sgx_epc_page *page);
+
 /** sgx_epc_page_pa() - its physical address. */
 uint64_t sgx_epc_page_pa(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page);
 

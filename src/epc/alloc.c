@@ -94,43 +94,77 @@ static uint32_t near_node(struct sgx_epc_pool *pool)
 	return epc_node_find(pool, pool->port.node(pool->port.ctx));
 }
 
-/* Out of the calling thread's cache, inside it; NULL when it has none of @node. */
-static inline struct sgx_epc_page *cache_take(struct sgx_epc_pool *pool, struct epc_cache *cache,
-					      const struct epc_node *node,
+/* Inside a cache: its latest page; NULL when it is empty. */
+static inline struct sgx_epc_page *cache_take(struct sgx_epc_cache *cache,
 					      const struct sgx_epc_owner *owner)
 {
 	const uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
 	struct sgx_epc_page *page;
 
-	if (!nr || atomic_load_explicit(&cache->node, memory_order_relaxed) != node)
+	if (!nr)
 		return NULL;
 	page = cache->pages[nr - 1];
 	/* Also how a page would be found that two threads have freed at once. */
 	if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CACHED)
-		epc_bug(pool, page, "sgx_alloc_epc_page");
+		epc_bug(cache->pool, page, "sgx_alloc_epc_page");
 	atomic_store_explicit(&cache->nr, nr - 1, memory_order_relaxed);
 	page->owner = owner;
 	atomic_store_explicit(&page->state, EPC_PAGE_CLEAN, memory_order_relaxed);
 	return page;
 }
 
-static struct sgx_epc_page *alloc_anywhere(struct sgx_epc_pool *pool,
-					   const struct sgx_epc_owner *owner)
+/* The whole fast path; NULL when it is not enough. */
+static inline struct sgx_epc_page *take_fast(struct sgx_epc_cache *cache,
+					     const struct sgx_epc_owner *owner)
 {
+	struct sgx_epc_page *page;
+
+	if (!epc_cache_try_enter(cache))
+		return NULL;
+	page = cache_take(cache, owner);
+	epc_cache_leave(cache);
+	return page;
+}
+
+/* Out of a cache, filled from @node where it is empty or has another one's pages. */
+static struct sgx_epc_page *take_through(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache,
+					 struct epc_node *node, const struct sgx_epc_owner *owner,
+					 bool *filled)
+{
+	struct sgx_epc_page *page = NULL;
+
+	epc_cache_enter(cache);
+	if (atomic_load_explicit(&cache->node, memory_order_relaxed) == node)
+		page = cache_take(cache, owner);
+	if (!page) {
+		epc_cache_fill(pool, cache, node);
+		page = cache_take(cache, owner);
+		*filled = true;
+	}
+	epc_cache_leave(cache);
+	return page;
+}
+
+/*
+ * @own: the caller's cache; NULL for the port to be asked.
+ * @listed: set when the free lists have become shorter.
+ */
+static struct sgx_epc_page *alloc_anywhere(struct sgx_epc_pool *pool, struct sgx_epc_cache *own,
+					   const struct sgx_epc_owner *owner, bool *listed)
+{
+	struct sgx_epc_cache *cache = own ? own : epc_cache_get(pool);
 	const uint32_t near = near_node(pool);
-	struct epc_cache *cache = epc_cache_enter(pool);
 	struct sgx_epc_page *page = NULL;
 
 	if (cache) {
-		page = cache_take(pool, cache, &pool->nodes[near], owner);
-		if (!page) {
-			epc_cache_fill(pool, cache, &pool->nodes[near]);
-			page = cache_take(pool, cache, &pool->nodes[near], owner);
-		}
-		epc_cache_leave(pool, cache);
+		page = take_through(pool, cache, &pool->nodes[near], owner, listed);
+		if (!own)
+			epc_cache_put(pool);
 	}
-	if (!page)
-		page = alloc_from_lists(pool, near, owner);
+	if (page)
+		return page;
+	*listed = true;
+	page = alloc_from_lists(pool, near, owner);
 	return page ? page : alloc_from_caches(pool, near, owner);
 }
 
@@ -183,8 +217,9 @@ static int reclaim_round(struct sgx_epc_pool *pool, const struct sgx_epc_owner *
 	return 0;
 }
 
-static int alloc_slow(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
-		      unsigned int flags, struct sgx_epc_page **out)
+static int alloc_or_reclaim(struct sgx_epc_pool *pool, struct sgx_epc_cache *own,
+			    const struct sgx_epc_owner *owner, unsigned int flags,
+			    bool *listed, struct sgx_epc_page **out)
 {
 	struct sgx_epc_group *group = owner ? owner->group : NULL;
 	struct sgx_epc_page *page = NULL;
@@ -195,7 +230,7 @@ static int alloc_slow(struct sgx_epc_pool *pool, const struct sgx_epc_owner *own
 		const bool charged = epc_group_charge(group);
 
 		if (charged)
-			page = alloc_anywhere(pool, owner);
+			page = alloc_anywhere(pool, own, owner, listed);
 		if (!page)
 			err = reclaim_round(pool, owner, charged, flags, &idle, &page);
 		if (!page && charged)
@@ -216,32 +251,46 @@ static void check_watermark(struct sgx_epc_pool *pool)
 
 /* Out of line, because the fast path would have to save registers for it. */
 static __attribute__((noinline))
-int alloc_and_check(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
-		    unsigned int flags, struct sgx_epc_page **out)
+int alloc_slow(struct sgx_epc_pool *pool, struct sgx_epc_cache *own,
+	       const struct sgx_epc_owner *owner, unsigned int flags, struct sgx_epc_page **out)
 {
-	const int err = alloc_slow(pool, owner, flags, out);
+	bool listed = false;
+	const int err = alloc_or_reclaim(pool, own, owner, flags, &listed, out);
 
-	check_watermark(pool);
+	if (listed)
+		check_watermark(pool);
 	return err;
+}
+
+/* Whoever has to be charged takes the long way. */
+static inline bool is_charged(const struct sgx_epc_owner *owner)
+{
+	return owner && owner->group;
+}
+
+int sgx_alloc_epc_page_cached(struct sgx_epc_cache *cache, const struct sgx_epc_owner *owner,
+			      unsigned int flags, struct sgx_epc_page **out)
+{
+	struct sgx_epc_page *page = is_charged(owner) ? NULL : take_fast(cache, owner);
+
+	if (!page)
+		return alloc_slow(cache->pool, cache, owner, flags, out);
+	*out = page;
+	return 0;
 }
 
 int sgx_alloc_epc_page(struct sgx_epc_pool *pool, const struct sgx_epc_owner *owner,
 		       unsigned int flags, struct sgx_epc_page **out)
 {
-	struct sgx_epc_page *page;
-	struct epc_cache *cache;
+	struct sgx_epc_cache *cache = is_charged(owner) ? NULL : epc_cache_get(pool);
+	struct sgx_epc_page *page = NULL;
 
-	/* Whoever has to be charged takes the long way. */
-	if (owner && owner->group)
-		return alloc_and_check(pool, owner, flags, out);
-
-	cache = epc_cache_enter(pool);
-	if (!cache)
-		return alloc_and_check(pool, owner, flags, out);
-	page = cache_take(pool, cache, &pool->nodes[near_node(pool)], owner);
-	epc_cache_leave(pool, cache);
+	if (cache) {
+		page = take_fast(cache, owner);
+		epc_cache_put(pool);
+	}
 	if (!page)
-		return alloc_and_check(pool, owner, flags, out);
+		return alloc_slow(pool, NULL, owner, flags, out);
 	*out = page;
 	return 0;
 }
@@ -287,21 +336,15 @@ void sgx_free_epc_pages(struct sgx_epc_pool *pool, struct sgx_epc_page *const *p
 /*
  * The gate again, without a lock: inside a cache nobody can report @page as
  * poisoned, and two frees of a page at once are found when it is handed out.
- * Return: false when @page cannot enter this way.
+ * Return: false when @page cannot enter this way, or there is no room.
  */
-static inline bool cache_put(struct sgx_epc_pool *pool, struct epc_cache *cache,
-			     struct sgx_epc_page *page)
+static inline bool cache_put(struct sgx_epc_cache *cache, struct sgx_epc_page *page)
 {
-	struct epc_node *node = pool->nr_nodes == 1 ? pool->nodes : epc_page_node(pool, page);
-	uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
+	const uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
 
 	if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CLEAN ||
-	    atomic_load_explicit(&cache->node, memory_order_relaxed) != node)
+	    nr == cache->size)
 		return false;
-	if (nr == pool->caches.size) {
-		nr /= 2;
-		epc_cache_flush(pool, cache, nr);
-	}
 	epc_page_uncharge(page);
 	page->owner = NULL;
 	atomic_store_explicit(&page->state, EPC_PAGE_CACHED, memory_order_relaxed);
@@ -310,17 +353,67 @@ static inline bool cache_put(struct sgx_epc_pool *pool, struct epc_cache *cache,
 	return true;
 }
 
-void sgx_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
+/* The whole fast path.  Return: false when it is not enough. */
+static inline bool put_fast(struct sgx_epc_cache *cache, struct sgx_epc_page *page)
 {
-	struct epc_cache *cache = epc_cache_enter(pool);
+	bool done;
+
+	if (!epc_cache_try_enter(cache))
+		return false;
+	done = cache_put(cache, page);
+	epc_cache_leave(cache);
+	return done;
+}
+
+/* Into a cache, flushed by half where it is full, that has pages of @page's node. */
+static bool put_through(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache,
+			struct sgx_epc_page *page)
+{
+	bool done = false;
+
+	epc_cache_enter(cache);
+	if (atomic_load_explicit(&cache->node, memory_order_relaxed) ==
+	    epc_page_node(pool, page)) {
+		if (atomic_load_explicit(&cache->nr, memory_order_relaxed) == cache->size)
+			epc_cache_flush(pool, cache, cache->size / 2);
+		done = cache_put(cache, page);
+	}
+	epc_cache_leave(cache);
+	return done;
+}
+
+static __attribute__((noinline))
+void free_slow(struct sgx_epc_pool *pool, struct sgx_epc_cache *own, struct sgx_epc_page *page)
+{
+	struct sgx_epc_cache *cache = own ? own : epc_cache_get(pool);
 	bool done = false;
 
 	if (cache) {
-		done = cache_put(pool, cache, page);
-		epc_cache_leave(pool, cache);
+		done = put_through(pool, cache, page);
+		if (!own)
+			epc_cache_put(pool);
 	}
 	if (!done)
 		sgx_free_epc_pages(pool, &page, 1);
+}
+
+void sgx_free_epc_page_cached(struct sgx_epc_cache *cache, struct sgx_epc_page *page)
+{
+	if (!put_fast(cache, page))
+		free_slow(cache->pool, cache, page);
+}
+
+void sgx_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
+{
+	struct sgx_epc_cache *cache = epc_cache_get(pool);
+	bool done = false;
+
+	if (cache) {
+		done = put_fast(cache, page);
+		epc_cache_put(pool);
+	}
+	if (!done)
+		free_slow(pool, NULL, page);
 }
 
 void epc_page_set_leaked(struct sgx_epc_pool *pool, struct sgx_epc_page *page)

@@ -20,14 +20,24 @@ void epc_cache_shared(const struct sgx_epc_pool *pool)
 	abort();
 }
 
-void epc_cache_wait(struct sgx_epc_pool *pool, struct epc_cache *cache)
+static bool is_revoked(const struct sgx_epc_cache *cache)
 {
-	do {
-		atomic_store_explicit(&cache->busy, false, memory_order_release);
-		while (atomic_load_explicit(&cache->revoked, memory_order_acquire))
-			epc_relax(&pool->port);
-		atomic_exchange_explicit(&cache->busy, true, memory_order_seq_cst);
-	} while (atomic_load_explicit(&cache->revoked, memory_order_seq_cst));
+	return atomic_load_explicit(&cache->attention, memory_order_seq_cst) & EPC_CACHE_REVOKED;
+}
+
+void epc_cache_enter(struct sgx_epc_cache *cache)
+{
+	const struct epc_port *port = &cache->pool->port;
+
+	for (;;) {
+		if (atomic_exchange_explicit(&cache->busy, true, memory_order_seq_cst))
+			epc_cache_shared(cache->pool);
+		if (!is_revoked(cache))
+			return;
+		epc_cache_leave(cache);
+		while (is_revoked(cache))
+			epc_relax(port);
+	}
 }
 
 void epc_caches_seize(struct sgx_epc_pool *pool)
@@ -37,7 +47,8 @@ void epc_caches_seize(struct sgx_epc_pool *pool)
 
 	epc_lock(&caches->lock, &pool->port);
 	for (i = 0; i < caches->nr; i++)
-		atomic_store_explicit(&caches->all[i].revoked, true, memory_order_seq_cst);
+		atomic_fetch_or_explicit(&caches->all[i].attention, EPC_CACHE_REVOKED,
+					 memory_order_seq_cst);
 	if (pool->port.barrier && caches->nr)
 		pool->port.barrier(pool->port.ctx);
 	for (i = 0; i < caches->nr; i++) {
@@ -52,18 +63,19 @@ void epc_caches_return(struct sgx_epc_pool *pool)
 	uint32_t i;
 
 	for (i = 0; i < caches->nr; i++)
-		atomic_store_explicit(&caches->all[i].revoked, false, memory_order_release);
+		atomic_fetch_and_explicit(&caches->all[i].attention,
+					  (uint8_t)~EPC_CACHE_REVOKED, memory_order_release);
 	epc_unlock(&caches->lock);
 }
 
 /* --- pages in and out ---------------------------------------------------------- */
 
-static uint32_t nr_in(const struct epc_cache *cache)
+static uint32_t nr_in(const struct sgx_epc_cache *cache)
 {
 	return atomic_load_explicit(&cache->nr, memory_order_relaxed);
 }
 
-void epc_cache_flush(struct sgx_epc_pool *pool, struct epc_cache *cache, uint32_t keep)
+void epc_cache_flush(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, uint32_t keep)
 {
 	struct epc_node *node = atomic_load_explicit(&cache->node, memory_order_relaxed);
 	uint32_t nr = nr_in(cache);
@@ -89,7 +101,7 @@ static uint32_t fill_size(const struct sgx_epc_pool *pool, struct epc_node *node
 	return size < nr_free ? size : nr_free;
 }
 
-void epc_cache_fill(struct sgx_epc_pool *pool, struct epc_cache *cache, struct epc_node *node)
+void epc_cache_fill(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, struct epc_node *node)
 {
 	struct sgx_epc_page *page;
 	uint32_t nr, i;
@@ -113,7 +125,7 @@ void epc_cache_fill(struct sgx_epc_pool *pool, struct epc_cache *cache, struct e
 
 void epc_cache_drop(struct sgx_epc_pool *pool, const struct sgx_epc_page *page)
 {
-	struct epc_cache *cache;
+	struct sgx_epc_cache *cache;
 	uint32_t i, nr;
 
 	for (cache = pool->caches.all; cache < pool->caches.all + pool->caches.nr; cache++) {
@@ -135,7 +147,7 @@ uint64_t epc_nr_cached(const struct sgx_epc_pool *pool, const struct epc_node *n
 	uint32_t i;
 
 	for (i = 0; i < pool->caches.nr; i++) {
-		const struct epc_cache *cache = &pool->caches.all[i];
+		const struct sgx_epc_cache *cache = &pool->caches.all[i];
 
 		if (!node || atomic_load_explicit(&cache->node, memory_order_relaxed) == node)
 			nr += nr_in(cache);
@@ -145,11 +157,26 @@ uint64_t epc_nr_cached(const struct sgx_epc_pool *pool, const struct epc_node *n
 
 /* --- setting up ------------------------------------------------------------------ */
 
+static void init_cache(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache)
+{
+	uint8_t attention = 0;
+
+	if (!pool->port.barrier)
+		attention |= EPC_CACHE_LOCKED;
+	if (pool->nr_nodes > 1)
+		attention |= EPC_CACHE_NODES;
+	atomic_init(&cache->attention, attention);
+	atomic_init(&cache->node, pool->nodes);
+	cache->size = pool->caches.size;
+	cache->pool = pool;
+}
+
 int epc_caches_init(struct sgx_epc_pool *pool, unsigned int nr)
 {
-	const size_t align = _Alignof(struct epc_cache);
+	const size_t align = _Alignof(struct sgx_epc_cache);
 	struct epc_caches *caches = &pool->caches;
 	uint32_t size = nr ? pool->nr_pages / MAX_PART / nr : 0;
+	unsigned int i;
 
 	if (size > EPC_CACHE_MAX)
 		size = EPC_CACHE_MAX;
@@ -160,11 +187,18 @@ int epc_caches_init(struct sgx_epc_pool *pool, unsigned int nr)
 	caches->mem = epc_alloc(&pool->port, nr * sizeof(*caches->all) + align - 1);
 	if (!caches->mem)
 		return -ENOMEM;
-	caches->all = (struct epc_cache *)(((uintptr_t)caches->mem + align - 1) &
+	caches->all = (struct sgx_epc_cache *)(((uintptr_t)caches->mem + align - 1) &
 					   ~(uintptr_t)(align - 1));
 	caches->size = size;
+	for (i = 0; i < nr; i++)
+		init_cache(pool, &caches->all[i]);
 	caches->nr = nr;
 	return 0;
+}
+
+struct sgx_epc_cache *sgx_epc_cache(struct sgx_epc_pool *pool, unsigned int nr)
+{
+	return nr < pool->caches.nr ? &pool->caches.all[nr] : NULL;
 }
 
 void epc_caches_finish(struct sgx_epc_pool *pool)

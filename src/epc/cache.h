@@ -8,8 +8,8 @@
  * cache was revoked.  Who needs other threads' caches revokes all of them, has
  * every thread go through a memory barrier (epc_port.barrier), and waits until
  * none is busy.  Either the owner sees the revocation, or the other one sees
- * that the owner is inside.  Without that port function the owner's "busy" is an
- * atomic exchange.
+ * that the owner is inside.  Without that port function the owner says so by an
+ * atomic exchange, which is a barrier too.
  *
  * A cache has pages of one node only, that of its owner when it was last
  * filled: so it is known without looking at pages what is cached of each node.
@@ -23,69 +23,83 @@
 
 #define EPC_CACHE_MAX 64u
 
-/* Not on a line, nor on a pair of lines fetched together, with another one's. */
-struct epc_cache {
-	_Alignas(128) atomic_bool busy;	/* its owner is inside */
-	atomic_bool revoked;
-	/* Written inside, read anywhere. */
-	_Atomic uint32_t nr;
-	_Atomic(struct epc_node *) node;	/* of all pages; NULL before the first */
-	struct sgx_epc_page *pages[EPC_CACHE_MAX];
+/* Why an owner has to take the long way into its cache. */
+enum {
+	EPC_CACHE_REVOKED = 1,	/* somebody needs all caches */
+	EPC_CACHE_LOCKED = 2,	/* no barrier in the port; for ever */
+	EPC_CACHE_NODES = 4,	/* is the near node still that of the pages?  For ever */
 };
 
-/** epc_cache_wait() - the slow half of epc_cache_enter(): until it is not revoked. */
-__attribute__((cold))
-void epc_cache_wait(struct sgx_epc_pool *pool, struct epc_cache *cache);
+/* Not on a line, nor on a pair of lines fetched together, with another one's. */
+struct sgx_epc_cache {
+	_Alignas(128) atomic_bool busy;	/* its owner is inside */
+	_Atomic uint8_t attention;	/* EPC_CACHE_* */
+	_Atomic uint32_t nr;		/* written inside, read anywhere */
+	uint32_t size;			/* constant, as is the next */
+	struct sgx_epc_pool *pool;
+	_Atomic(struct epc_node *) node;	/* of all pages; written inside, read anywhere */
+	struct sgx_epc_page *pages[EPC_CACHE_MAX];
+};
 
 /** epc_cache_shared() - two threads have one number: abort. */
 __attribute__((cold)) _Noreturn
 void epc_cache_shared(const struct sgx_epc_pool *pool);
 
 /**
- * epc_cache_enter() - the calling thread's cache, until epc_cache_leave().
- * Return: NULL when it has none; then there is nothing to leave.
+ * epc_cache_try_enter() - be inside, until epc_cache_leave(), the fast way.
+ * Return: false when there is reason to use epc_cache_enter().
  */
-static inline struct epc_cache *epc_cache_enter(struct sgx_epc_pool *pool)
+static inline bool epc_cache_try_enter(struct sgx_epc_cache *cache)
+{
+	if (atomic_load_explicit(&cache->busy, memory_order_relaxed))
+		epc_cache_shared(cache->pool);
+	atomic_store_explicit(&cache->busy, true, memory_order_relaxed);
+	/* Pairs with epc_port.barrier in epc_caches_seize(). */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (!atomic_load_explicit(&cache->attention, memory_order_acquire))
+		return true;
+	atomic_store_explicit(&cache->busy, false, memory_order_release);
+	return false;
+}
+
+static inline void epc_cache_leave(struct sgx_epc_cache *cache)
+{
+	atomic_store_explicit(&cache->busy, false, memory_order_release);
+}
+
+/** epc_cache_enter() - the same whatever asks for attention; waits while it is revoked. */
+void epc_cache_enter(struct sgx_epc_cache *cache);
+
+/**
+ * epc_cache_get() - the calling thread's cache, until epc_cache_put().
+ * Return: NULL when it has none; then there is nothing to put.
+ */
+static inline struct sgx_epc_cache *epc_cache_get(struct sgx_epc_pool *pool)
 {
 	struct epc_caches *caches = &pool->caches;
-	struct epc_cache *cache;
 	unsigned int nr;
 
 	if (!caches->nr)
 		return NULL;
 	nr = pool->port.cache_enter(pool->port.ctx);
-	if (nr >= caches->nr) {
-		if (pool->port.cache_leave)
-			pool->port.cache_leave(pool->port.ctx);
-		return NULL;
-	}
-	cache = &caches->all[nr];
-	if (atomic_load_explicit(&cache->busy, memory_order_relaxed))
-		epc_cache_shared(pool);
-	if (pool->port.barrier) {
-		atomic_store_explicit(&cache->busy, true, memory_order_relaxed);
-		/* Pairs with epc_port.barrier in epc_caches_seize(). */
-		atomic_signal_fence(memory_order_seq_cst);
-	} else {
-		atomic_exchange_explicit(&cache->busy, true, memory_order_seq_cst);
-	}
-	if (atomic_load_explicit(&cache->revoked, memory_order_seq_cst))
-		epc_cache_wait(pool, cache);
-	return cache;
+	if (nr < caches->nr)
+		return &caches->all[nr];
+	if (pool->port.cache_leave)
+		pool->port.cache_leave(pool->port.ctx);
+	return NULL;
 }
 
-static inline void epc_cache_leave(struct sgx_epc_pool *pool, struct epc_cache *cache)
+static inline void epc_cache_put(const struct sgx_epc_pool *pool)
 {
-	atomic_store_explicit(&cache->busy, false, memory_order_release);
 	if (pool->port.cache_leave)
 		pool->port.cache_leave(pool->port.ctx);
 }
 
 /** epc_cache_fill() - have pages of @node in @cache, if it has any free.  Inside. */
-void epc_cache_fill(struct sgx_epc_pool *pool, struct epc_cache *cache, struct epc_node *node);
+void epc_cache_fill(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, struct epc_node *node);
 
 /** epc_cache_flush() - give all but @keep pages back to their node.  Inside. */
-void epc_cache_flush(struct sgx_epc_pool *pool, struct epc_cache *cache, uint32_t keep);
+void epc_cache_flush(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, uint32_t keep);
 
 /** epc_caches_seize() - be inside all caches, until epc_caches_return().  Inside none. */
 void epc_caches_seize(struct sgx_epc_pool *pool);

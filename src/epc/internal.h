@@ -98,11 +98,9 @@ struct epc_ledger {
 	struct sgx_epc_leak *rows;
 };
 
-struct epc_cache;
-
 /* See cache.h.  All but the lock are constant. */
 struct epc_caches {
-	struct epc_cache *all;
+	struct sgx_epc_cache *all;
 	void *mem;		/* what @all was aligned in */
 	uint32_t nr;
 	uint32_t size;		/* pages in one */

@@ -180,14 +180,17 @@ int sgx_epc_pool_create(const struct sgx_epc_config *config, struct sgx_epc_pool
 	err = check_sections(pool, config);
 	if (!err)
 		err = alloc_arrays(pool);
-	if (!err)
-		err = epc_caches_init(pool, config->nr_caches);
 	if (err) {
 		sgx_epc_pool_destroy(pool);
 		return err;
 	}
 	add_sections(pool, config);
 	set_watermarks(pool);
+	err = epc_caches_init(pool, config->nr_caches);
+	if (err) {
+		sgx_epc_pool_destroy(pool);
+		return err;
+	}
 	*out = pool;
 	return 0;
 }

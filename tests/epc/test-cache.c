@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../../src/epc/cache.h"
+
 #define NR_PAGES 256u	/* half of them on each node */
 #define NR_CACHES 4u
 #define CACHE_SIZE (NR_PAGES / 8 / NR_CACHES)
@@ -258,37 +260,85 @@ static void aborts_on_free_of_an_initialized_page_into_a_cache(void **state)
 	fake_finish(&f);
 }
 
-static struct sgx_epc_pool *nested_pool;
-
-/* A second thread with the same number, as far as the cache can tell. */
-static unsigned int node_that_allocates(void *ctx)
+static void allocate(struct fake *f, void *arg)
 {
 	struct sgx_epc_page *page;
 
-	if (nested_pool)
-		sgx_alloc_epc_page(nested_pool, NULL, 0, &page);
-	return 0;
-}
-
-static void allocate_nested(struct fake *f, void *arg)
-{
-	struct sgx_epc_page *page;
-
-	nested_pool = f->pool;
 	sgx_alloc_epc_page(f->pool, NULL, 0, &page);
 }
 
 static void aborts_when_two_threads_have_one_number(void **state)
 {
+	unsigned int barrier;
 	struct fake f;
 
-	fake_init(&f, sections, 2, true);
-	f.config.nr_caches = NR_CACHES;
-	f.config.port.node = node_that_allocates;
-	fake_cache = 0;
-	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
-	assert_aborts(&f, allocate_nested, NULL,
-		      "BUG: two threads use one cache of EPC pages at a time");
+	for (barrier = 0; barrier < 2; barrier++) {
+		fake_init(&f, sections, 1, true);
+		f.config.nr_caches = NR_CACHES;
+		if (barrier)
+			f.config.port.barrier = barrier_counted;
+		fake_cache = 2;
+		assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+		/* Another thread is inside. */
+		epc_cache_enter(sgx_epc_cache(f.pool, 2));
+		assert_aborts(&f, allocate, NULL,
+			      "BUG: two threads use one cache of EPC pages at a time");
+		epc_cache_leave(sgx_epc_cache(f.pool, 2));
+		allocate(&f, NULL);
+		fake_finish(&f);
+	}
+}
+
+/* A thread that says itself which cache is its own. */
+static void serves_who_names_its_cache(void **state)
+{
+	struct sgx_epc_page *pages[NR_PAGES];
+	struct sgx_epc_cache *cache;
+	unsigned int barrier, i;
+	struct fake f;
+
+	for (barrier = 0; barrier < 2; barrier++) {
+		fake_init(&f, sections, 1, true);
+		f.config.nr_caches = NR_CACHES;
+		if (barrier)
+			f.config.port.barrier = barrier_counted;
+		fake_cache = NR_CACHES;		/* not by number */
+		assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+		assert_null(sgx_epc_cache(f.pool, NR_CACHES));
+		cache = sgx_epc_cache(f.pool, 1);
+		for (i = 0; i < NR_PAGES / 2; i++) {
+			assert_int_equal(sgx_alloc_epc_page_cached(cache, NULL, 0, &pages[i]), 0);
+			assert_counts(&f, NR_PAGES / 2 - i - 1, i + 1, 0, 0);
+		}
+		assert_int_equal(sgx_alloc_epc_page_cached(cache, NULL, 0, &pages[i]), -ENOMEM);
+		while (i--) {
+			sgx_free_epc_page_cached(cache, pages[i]);
+			assert_counts(&f, NR_PAGES / 2 - i, i, 0, 0);
+		}
+		assert_true(cached_on(&f, 0) > 0);
+		assert_in_range(cached_on(&f, 0), 1, CACHE_SIZE);
+		fake_finish(&f);
+	}
+}
+
+static void free_cached(struct fake *f, void *page)
+{
+	sgx_free_epc_page_cached(sgx_epc_cache(f->pool, 0), page);
+}
+
+static void gate_holds_for_who_names_its_cache(void **state)
+{
+	struct sgx_epc_page *page;
+	struct fake f;
+
+	start(&f);
+	page = take(&f);
+	sgx_epc_page_mark_initialized(f.pool, page);
+	assert_aborts(&f, free_cached, page,
+		      "BUG in sgx_free_epc_page(): EPC page 0x10000000 is initialized");
+	assert_true(sgx_encl_free_epc_page(f.pool, page, "test"));
+	assert_aborts(&f, free_cached, page,
+		      "BUG in sgx_free_epc_page(): EPC page 0x10000000 is free");
 	fake_finish(&f);
 }
 
@@ -325,6 +375,8 @@ int main(void)
 		cmocka_unit_test(aborts_on_second_free_into_a_cache),
 		cmocka_unit_test(aborts_on_free_of_an_initialized_page_into_a_cache),
 		cmocka_unit_test(aborts_when_two_threads_have_one_number),
+		cmocka_unit_test(serves_who_names_its_cache),
+		cmocka_unit_test(gate_holds_for_who_names_its_cache),
 		cmocka_unit_test(survives_each_failed_allocation_of_create),
 	};
 

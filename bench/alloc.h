@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the allocators of the bench share: the work one thread does, compiled
+ * anew for each, so that nobody pays for a call its users would not make.
+ */
+#ifndef SWSGX_BENCH_ALLOC_H
+#define SWSGX_BENCH_ALLOC_H
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "timing.h"
+
+#define NR_PAGES 32768u		/* 128 MiB of EPC */
+#define NR_HELD 1024u		/* per thread; a power of two */
+#define NR_PAIRS 400000u	/* per thread and round */
+#define NR_SLOTS (1u << 16)
+
+/* Slots to replace, the same for all. */
+extern uint16_t slots[NR_SLOTS];
+
+struct worker {
+	const struct allocator *a;
+	pthread_barrier_t *start;
+	pthread_t thread;
+	unsigned int nr;
+	void *held[NR_HELD];
+	double ns;		/* per pair */
+};
+
+struct allocator {
+	const char *name;
+	void *ctx;
+	/* Sets worker.ns.  Called in a thread of its own. */
+	void (*churn)(struct worker *w, void *ctx);
+};
+
+/*
+ * Fill held[], then again and again give a random one back and take another.
+ * @alloc, @free: functions, or what is inlined, of @ctx.
+ */
+static inline __attribute__((always_inline))
+void churn(struct worker *w, void *ctx, void *(*alloc)(void *), void (*give)(void *, void *))
+{
+	double start;
+	unsigned int i;
+
+	for (i = 0; i < NR_HELD; i++)
+		w->held[i] = alloc(ctx);
+	pthread_barrier_wait(w->start);
+	start = now_ns();
+	for (i = 0; i < NR_PAIRS; i++) {
+		void **slot = &w->held[slots[i % NR_SLOTS]];
+
+		give(ctx, *slot);
+		*slot = alloc(ctx);
+		if (!*slot)
+			abort();
+	}
+	w->ns = (now_ns() - start) / NR_PAIRS;
+	for (i = 0; i < NR_HELD; i++)
+		give(ctx, w->held[i]);
+}
+
+/** mempool_make() - DPDK's allocator into @out.  Return: false when it cannot be had. */
+bool mempool_make(struct allocator *out);
+
+#endif /* SWSGX_BENCH_ALLOC_H */

@@ -14,6 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../src/epc/internal.h"
+
+/* Pages of larger pools are not counted after every step. */
+#define COUNTED_PAGES 1024u
+
 const struct isa_section small_sections[3] = {
 	{ .pa = 0x80000000, .nr_pages = 8, .node = 0 },
 	{ .pa = 0x100000000, .nr_pages = 4, .node = 3 },
@@ -363,6 +368,33 @@ static uint64_t nr_ledger_rows(struct fake *f)
 	return nr;
 }
 
+/* The counters once more, from the pages themselves. */
+static struct sgx_epc_stat count_states(const struct sgx_epc_pool *pool, unsigned int node)
+{
+	struct sgx_epc_stat s = { 0 };
+	uint32_t i;
+
+	for (i = 0; i < pool->nr_pages; i++) {
+		const struct sgx_epc_page *page = &pool->pages[i];
+
+		if (epc_page_node(pool, page)->id != node)
+			continue;
+		s.total++;
+		switch (epc_page_state(page)) {
+		case EPC_PAGE_UNSANITIZED:
+		case EPC_PAGE_SANITIZING: s.unsanitized++; break;
+		case EPC_PAGE_FREE: s.free++; break;
+		case EPC_PAGE_CACHED: s.cached++; break;
+		case EPC_PAGE_CLEAN:
+		case EPC_PAGE_INITIALIZED:
+		case EPC_PAGE_EVICTING: s.in_use++; break;
+		case EPC_PAGE_LEAKED: s.leaked++; break;
+		case EPC_PAGE_POISONED: s.poisoned++; break;
+		}
+	}
+	return s;
+}
+
 void assert_adds_up(struct fake *f)
 {
 	const struct sgx_epc_stat total = sgx_epc_stat_total(f->pool);
@@ -377,6 +409,11 @@ void assert_adds_up(struct fake *f)
 			nr_pages += f->sections[i].node == node ? f->sections[i].nr_pages : 0;
 		assert_int_equal(s.total, nr_pages);
 		assert_stat_adds_up(&s);
+		if (f->nr_pages <= COUNTED_PAGES) {
+			const struct sgx_epc_stat counted = count_states(f->pool, node);
+
+			assert_memory_equal(&counted, &s, sizeof(s));
+		}
 		sum.free += s.free;
 		sum.cached += s.cached;
 		sum.in_use += s.in_use;

@@ -134,6 +134,22 @@ int call_copy_out(struct call *call, uint64_t uaddr, const void *src, size_t n);
  */
 int call_vepc_page(struct call *call, uint64_t la, bool write, struct proto_vepc_page *page);
 
+/* --- thread-number.c: threads with caches of EPC pages ---------------------- */
+
+#define THREAD_NUMBERS 64u
+
+/** thread_numbers_init() - before the first thread_number(); any number of times. */
+void thread_numbers_init(void);
+
+/** thread_number() - the calling thread's own; THREAD_NUMBERS or above: it has none. */
+unsigned int thread_number(void);
+
+/** thread_barrier_init() - Return: false when there is no thread_barrier(). */
+bool thread_barrier_init(void);
+
+/** thread_barrier() - a full memory barrier on every thread of this process. */
+void thread_barrier(void);
+
 /* --- workers.c: threads that serve calls ----------------------------------- */
 
 struct workers;

@@ -56,6 +56,16 @@ static void port_yield(void *ctx)
 	sched_yield();
 }
 
+static unsigned int port_cache_enter(void *ctx)
+{
+	return thread_number();
+}
+
+static void port_barrier(void *ctx)
+{
+	thread_barrier();
+}
+
 static int create_pool(struct server *s)
 {
 	const struct sgx_epc_config config = {
@@ -68,7 +78,10 @@ static int create_pool(struct server *s)
 			.time_ns = port_time_ns,
 			.node = port_node,
 			.yield = port_yield,
+			.cache_enter = port_cache_enter,
+			.barrier = thread_barrier_init() ? port_barrier : NULL,
 		},
+		.nr_caches = THREAD_NUMBERS,
 		.ops = processor_ops(&s->processor),
 		.mm = processor_mm(&s->processor),
 		.on_leak = s->on_leak,
@@ -76,8 +89,10 @@ static int create_pool(struct server *s)
 		.known_clean = false,
 	};
 	atomic_bool stop = false;
-	int ret = sgx_epc_pool_create(&config, &s->pool);
+	int ret;
 
+	thread_numbers_init();
+	ret = sgx_epc_pool_create(&config, &s->pool);
 	if (!ret)
 		sgx_epc_sanitize(s->pool, &stop);
 	return ret;

@@ -1,0 +1,952 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Random leaves, mostly sensible ones: operands are drawn so that each step has
+ * a fair chance to change something, and some chance to be nonsense.
+ */
+#include <string.h>
+
+#include "drive.h"
+
+#define DEBUG_OFFSET 0xf00u	/* in no field that entry or exit reads */
+#define SECINFO_OFFSET 0x800u
+#define TARGETINFO_OFFSET 0x800u
+#define REPORTDATA_OFFSET 0xa00u
+#define OUTPUT_OFFSET 0xc00u
+/* One byte that no TCS may have, where an SSA frame has nothing. */
+#define NO_TCS_OFFSET 3000u
+
+static bool chance(struct world *w, unsigned int percent)
+{
+	return world_random(w, 100) < percent;
+}
+
+/* --- drawing operands ------------------------------------------------------ */
+
+typedef bool page_test(const struct world *w, const struct page *p);
+
+static bool is_free(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return !p->valid;
+}
+
+static bool is_secs(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return model_is_secs(p);
+}
+
+static bool is_new_secs(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return model_is_secs(p) && !p->contents.initialized;
+}
+
+static bool is_running_secs(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return model_is_secs(p) && p->contents.initialized;
+}
+
+static bool is_child(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return p->valid && model_is_child(p->pt);
+}
+
+static bool is_regular(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return p->valid && p->pt == REG && !p->pending;
+}
+
+static bool is_tcs(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return p->valid && p->pt == TCS && !p->modified;
+}
+
+static bool is_enterable(const struct world *w, const struct page *p)
+{
+	return is_tcs(w, p) && !p->blocked && !p->contents.active &&
+	       w->model.page[p->owner].contents.initialized;
+}
+
+static bool is_interrupted_tcs(const struct world *w, const struct page *p)
+{
+	return is_tcs(w, p) && p->contents.cssa && !p->contents.active;
+}
+
+static bool is_va(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return p->valid && p->pt == VA;
+}
+
+static bool is_blocked(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return p->valid && p->blocked;
+}
+
+static bool is_trimmed(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return p->valid && p->pt == TRIM;
+}
+
+static unsigned int index_of(uint64_t address)
+{
+	return (unsigned int)(address / PAGE % RANGE_PAGES);
+}
+
+/* Neither the first TCS nor a frame: what an enclave can do without. */
+static bool is_spare(const struct world *w, const struct page *p)
+{
+	return is_child(w, p) && index_of(p->address) > NSSA;
+}
+
+static bool is_spare_and_regular(const struct world *w, const struct page *p)
+{
+	return is_spare(w, p) && is_regular(w, p);
+}
+
+static bool is_lost(const struct world *w, int secs, unsigned int index)
+{
+	for (int i = 0; i < NR_FRAMES; i++) {
+		const struct page *p = &w->model.page[i];
+
+		if (p->valid && p->owner == secs && index_of(p->address) == index)
+			return p->pending || (index ? p->rwx != (R | W) : p->pt != TCS);
+	}
+	for (int i = 0; i < NR_BUFFERS; i++)
+		if (w->model.buffer[i].eid == w->model.page[secs].contents.eid &&
+		    index_of(w->model.buffer[i].address) == index)
+			return false;
+	return true;
+}
+
+/* Of an enclave that cannot be entered any more by its first TCS, or never will be. */
+static bool is_stranded(const struct world *w, const struct page *p)
+{
+	if (!is_child(w, p))
+		return false;
+	if (!w->model.page[p->owner].contents.initialized)
+		return !world_has_signatures(w) && index_of(p->address) == RANGE_PAGES - 1;
+	return is_lost(w, p->owner, 0) || is_lost(w, p->owner, 1);
+}
+
+static bool is_open(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return p->valid && (p->pending || p->modified || p->pr);
+}
+
+/* Is there nothing for a leaf that wants pages @test likes?  Then mostly let it be. */
+static bool is_pointless(struct world *w, page_test *test)
+{
+	for (int i = 0; i < NR_FRAMES; i++)
+		if (test(w, &w->model.page[i]))
+			return false;
+	return !chance(w, 5);
+}
+
+/* A frame @test likes, if there is one; now and then any. */
+static int draw(struct world *w, page_test *test)
+{
+	int frame = (int)world_random(w, NR_FRAMES);
+
+	if (chance(w, 5))
+		return frame;
+	for (int i = 0; i < NR_FRAMES && !test(w, &w->model.page[frame]); i++)
+		frame = (frame + 1) % NR_FRAMES;
+	return frame;
+}
+
+static uint64_t kernel_la(struct world *w, int frame)
+{
+	if (chance(w, 1))
+		return ORDINARY;
+	return KERNEL_BASE + (uint64_t)frame * PAGE + (chance(w, 1) ? 4 : 0);
+}
+
+static uint64_t draw_la(struct world *w, page_test *test)
+{
+	return kernel_la(w, draw(w, test));
+}
+
+/* Any page of the ranges, and a page beyond each. */
+static uint64_t any_enclave_la(struct world *w)
+{
+	return RANGE_BASE(world_random(w, NR_RANGES)) +
+	       world_random(w, RANGE_PAGES + 1) * PAGE;
+}
+
+/* The address of a page of @cpu's enclave, which @test likes. */
+static uint64_t own_la(struct world *w, int cpu, page_test *test)
+{
+	const int secs = w->model.processor[cpu].secs;
+	int frame = (int)world_random(w, NR_FRAMES);
+
+	if (chance(w, 3))
+		return any_enclave_la(w);
+	for (int i = 0; i < NR_FRAMES; i++) {
+		const struct page *p = &w->model.page[frame];
+
+		if (p->valid && p->owner == secs && test(w, p))
+			return p->address;
+		frame = (frame + 1) % NR_FRAMES;
+	}
+	return any_enclave_la(w);
+}
+
+static unsigned int draw_rwx(struct world *w)
+{
+	return chance(w, 85) ? R | W : world_random(w, 8);
+}
+
+static int nr_pages(const struct world *w, page_test *test)
+{
+	int n = 0;
+
+	for (int i = 0; i < NR_FRAMES; i++)
+		n += test(w, &w->model.page[i]);
+	return n;
+}
+
+static bool has_page(const struct world *w, int secs, uint64_t la)
+{
+	for (int i = 0; i < NR_FRAMES; i++)
+		if (w->model.page[i].valid && w->model.page[i].owner == secs &&
+		    w->model.page[i].address == la)
+			return true;
+	return false;
+}
+
+/* The first page of the enclave's range from @index on that has none in EPC. */
+static unsigned int missing_index(struct world *w, int secs, unsigned int index)
+{
+	const uint64_t base = w->model.page[secs].contents.base;
+
+	if (chance(w, 2))
+		return world_random(w, RANGE_PAGES);
+	while (index < RANGE_PAGES - 1 && has_page(w, secs, base + index * PAGE))
+		index++;
+	return index;
+}
+
+/* --- operands in memory ------------------------------------------------------ */
+
+static struct sgx_secinfo encode(const struct secinfo *s)
+{
+	struct sgx_secinfo secinfo = { .flags = s->rwx | SECINFO_PT(s->pt) };
+
+	if (s->pending)
+		secinfo.flags |= SECINFO_PENDING;
+	if (s->modified)
+		secinfo.flags |= SECINFO_MODIFIED;
+	if (s->pr)
+		secinfo.flags |= SECINFO_PR;
+	if (s->reserved_set)
+		secinfo.reserved_8[3] = 1;
+	return secinfo;
+}
+
+/* The enclave writes its operand, where it could. */
+static void place(struct world *w, int cpu, uint64_t la, const void *operand, size_t n)
+{
+	const int frame = model_frame(&w->model, la);
+
+	if (!model_may_access(&w->model, cpu, la, R))
+		return;
+	memcpy(w->epc[frame] + la % PAGE, operand, n);
+	/* The operand may be all zeros; the page is none of a TCS in any case. */
+	w->epc[frame][NO_TCS_OFFSET] = 1;
+	w->model.page[frame].contents.is_tcs_image = false;
+}
+
+static void write_tcs_image(uint8_t *page)
+{
+	struct sgx_tcs tcs = {
+		.ossa = OSSA,
+		.nssa = NSSA,
+		.oentry = PAGE,
+		.fslimit = 0xfff,
+		.gslimit = 0xfff,
+	};
+
+	memcpy(page, &tcs, sizeof(tcs));
+}
+
+static void write_source(struct world *w, bool is_tcs)
+{
+	memset(w->page, 0, sizeof(w->page));
+	if (is_tcs)
+		write_tcs_image(w->page);
+	else
+		w->page[NO_TCS_OFFSET] = 1;
+}
+
+/* The kernel maps a page it put into an enclave; now and then it gets it wrong. */
+static void map(struct world *w, uint64_t la, int frame)
+{
+	if (chance(w, 2))
+		return;
+	for (int i = 0; i < NR_RANGES; i++)
+		if (la >= RANGE_BASE(i) && la < RANGE_BASE(i) + RANGE_SIZE)
+			w->tables.frame[i][(la - RANGE_BASE(i)) / PAGE] = frame;
+}
+
+/* The kernel handles a page fault: is there a page for that address? */
+static void handle(struct world *w, struct verdict v)
+{
+	const uint64_t la = v.la / PAGE * PAGE;
+
+	if (v.kind != EPF)
+		return;
+	for (int i = 0; i < NR_FRAMES; i++)
+		if (w->model.page[i].valid && w->model.page[i].address == la)
+			map(w, la, i);
+}
+
+static void map_anything(struct world *w)
+{
+	w->tables.frame[world_random(w, NR_RANGES)][world_random(w, RANGE_PAGES)] =
+		(int)world_random(w, NR_FRAMES + 1) - 1;
+}
+
+/* --- ENCLS: building ---------------------------------------------------------- */
+
+#define STEP(w, cpu, leaf, rbx, rcx, rdx, verdict, outcome)				\
+	world_compare(w, (struct step){ leaf, cpu, rbx, rcx, rdx, verdict, outcome })
+
+/* Enclaves at the same addresses are in each other's way. */
+static uint64_t unused_base(struct world *w)
+{
+	unsigned int range = world_random(w, NR_RANGES);
+
+	for (int i = 0; i < NR_FRAMES; i++)
+		if (model_is_secs(&w->model.page[i]) && !chance(w, 10) &&
+		    w->model.page[i].contents.base == RANGE_BASE(range))
+			range = (range + 1) % NR_RANGES;
+	return RANGE_BASE(range);
+}
+
+static void ecreate(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, is_free), base = unused_base(w);
+	const bool is_enough = nr_pages(w, is_secs) >= NR_RANGES;
+	const bool debug = chance(w, 70);
+	struct sgx_secs *secs = (void *)w->page;
+	struct verdict v;
+
+	if (is_pointless(w, is_free) || (is_enough && !chance(w, 3)))
+		return;
+	memset(w->page, 0, sizeof(w->page));
+	secs->size = RANGE_SIZE;
+	secs->baseaddr = base;
+	secs->ssaframesize = 1;
+	secs->attributes.flags = ATTR_MODE64BIT | (debug ? ATTR_DEBUG : 0);
+	secs->attributes.xfrm = XFRM_X87_SSE;
+	w->secinfo = (struct sgx_secinfo){ .flags = 0 };
+	w->pageinfo = (struct sgx_pageinfo){
+		.srcpge = (uintptr_t)w->page,
+		.secinfo_or_pcmd = (uintptr_t)&w->secinfo,
+	};
+	v = model_ecreate(&w->model, rcx, base, debug);
+	STEP(w, cpu, "ECREATE", base, rcx, debug, v,
+	     world_encls(w, cpu, ISA_ENCLS_ECREATE, (uintptr_t)&w->pageinfo, rcx, 0));
+}
+
+/* A TCS, its frames, another TCS, the rest. */
+static void draw_addition(struct world *w, int secs, unsigned int index, struct addition *a)
+{
+	*a = (struct addition){ .linaddr = RANGE_BASE(0) + index * PAGE };
+	if (model_is_secs(&w->model.page[secs]))
+		a->linaddr = w->model.page[secs].contents.base + index * PAGE;
+	if (chance(w, 1))
+		a->linaddr = any_enclave_la(w) + (chance(w, 20) ? 32 : 0);
+	a->secinfo.pt = index == 0 || index == 4 ? TCS : REG;
+	if (chance(w, 3))
+		a->secinfo.pt = world_random(w, 8);
+	/* Enclaves that measure the same need no new signature. */
+	a->secinfo.rwx = chance(w, 97) ? R | W : world_random(w, 8);
+	a->secinfo.pr = chance(w, 1);
+	a->secinfo.reserved_set = chance(w, 1);
+	a->source_is_tcs = chance(w, a->secinfo.pt == TCS ? 95 : 30);
+}
+
+static void eadd(struct world *w, int cpu)
+{
+	const int frame = draw(w, is_free), secs = draw(w, is_new_secs);
+	const uint64_t rcx = kernel_la(w, frame);
+	struct addition a;
+	struct verdict v;
+
+	if (is_pointless(w, is_free) || is_pointless(w, is_new_secs))
+		return;
+	draw_addition(w, secs, missing_index(w, secs, 0), &a);
+	a.secs = kernel_la(w, secs);
+	write_source(w, a.source_is_tcs);
+	w->secinfo = encode(&a.secinfo);
+	w->pageinfo = (struct sgx_pageinfo){
+		.linaddr = a.linaddr,
+		.srcpge = (uintptr_t)w->page,
+		.secinfo_or_pcmd = (uintptr_t)&w->secinfo,
+		.secs = a.secs,
+	};
+	v = model_eadd(&w->model, rcx, &a);
+	STEP(w, cpu, "EADD", a.linaddr, rcx, a.secs, v,
+	     world_encls(w, cpu, ISA_ENCLS_EADD, (uintptr_t)&w->pageinfo, rcx, 0));
+	if (v.kind == OK)
+		map(w, a.linaddr, frame);
+}
+
+static void eextend(struct world *w, int cpu)
+{
+	const int frame = draw(w, is_child), owner = w->model.page[frame].owner;
+	const uint64_t rbx = kernel_la(w, owner == NOTHING ? draw(w, is_secs) : owner);
+	const uint64_t rcx = kernel_la(w, frame) + world_random(w, 16) * 256;
+	struct verdict v = model_eextend(&w->model, rbx, rcx);
+
+	STEP(w, cpu, "EEXTEND", rbx, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_EEXTEND, rbx, rcx, 0));
+}
+
+static void einit(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, is_new_secs);
+	bool right = chance(w, 95);
+	struct verdict v;
+
+	if (model_frame(&w->model, rcx) != NOTHING &&
+	    !has_page(w, model_frame(&w->model, rcx), RANGE_BASE(0) + 3 * PAGE) &&
+	    !has_page(w, model_frame(&w->model, rcx), RANGE_BASE(1) + 3 * PAGE) && !chance(w, 2))
+		return;		/* not built yet */
+	right = world_sign(w, model_frame(&w->model, rcx), right);
+	v = model_einit(&w->model, rcx, right);
+	STEP(w, cpu, "EINIT", 0, rcx, right, v,
+	     world_encls(w, cpu, ISA_ENCLS_EINIT, (uintptr_t)&w->sig, rcx, (uintptr_t)&w->token));
+}
+
+static void eremove(struct world *w, int cpu)
+{
+	static page_test *const tests[] = {
+		is_trimmed, is_trimmed, is_trimmed, is_open, is_spare, is_stranded, is_stranded,
+		is_stranded, is_stranded,
+	};
+	page_test *test = tests[world_random(w, sizeof(tests) / sizeof(tests[0]))];
+	const uint64_t rcx = draw_la(w, test);
+	struct verdict v;
+
+	if (is_pointless(w, test))
+		return;
+	v = model_eremove(&w->model, rcx);
+
+	STEP(w, cpu, "EREMOVE", 0, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_EREMOVE, 0, rcx, 0));
+}
+
+static void eremove_secs(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, chance(w, 80) ? is_secs : is_va);
+	struct verdict v = model_eremove(&w->model, rcx);
+
+	STEP(w, cpu, "EREMOVE", 0, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_EREMOVE, 0, rcx, 0));
+}
+
+/* --- ENCLS: debugging ---------------------------------------------------------- */
+
+/* What EDBGRD shows of a slot that is or is not in use. */
+static bool shows_slot(const struct world *w, uint64_t rcx, uint64_t data)
+{
+	const struct page *p = &w->model.page[model_frame(&w->model, rcx)];
+
+	return p->pt != VA || data == (p->contents.version[rcx % PAGE / 8] ? UINT64_MAX : 0);
+}
+
+static void edbgrd(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, chance(w, 50) ? is_va : is_child) +
+			     world_random(w, NR_SLOTS) * 8 + (chance(w, 10) ? 72 : 0);
+	struct verdict v = model_edbgrd(&w->model, rcx);
+	struct isa_outcome out = world_encls(w, cpu, ISA_ENCLS_EDBGRD, 0, rcx, 0);
+
+	if (v.kind == OK && rcx % PAGE < NR_SLOTS * 8 &&
+	    !shows_slot(w, rcx, w->cpu[cpu].lp.rbx))
+		v = gp();	/* it should have shown something else */
+	STEP(w, cpu, "EDBGRD", w->cpu[cpu].lp.rbx, rcx, 0, v, out);
+}
+
+static void edbgwr(struct world *w, int cpu)
+{
+	const uint64_t bad = chance(w, 3) ? 1ull << 2 : 0;
+	const uint64_t rcx = draw_la(w, chance(w, 70) ? is_tcs : is_child) +
+			     (chance(w, 80) ? 8 : DEBUG_OFFSET);
+	const uint64_t data = bad | (chance(w, 30) ? TCS_DBGOPTIN : 0);
+	struct verdict v = model_edbgwr(&w->model, rcx, data);
+	struct isa_outcome out;
+
+	/* What is not FLAGS must not look like a TCS. */
+	out = world_encls(w, cpu, ISA_ENCLS_EDBGWR, rcx % PAGE == 8 ? data : UINT64_MAX, rcx, 0);
+	STEP(w, cpu, "EDBGWR", data, rcx, 0, v, out);
+}
+
+/* --- ENCLS: changing a running enclave ------------------------------------------ */
+
+static void eaug(struct world *w, int cpu)
+{
+	const int frame = draw(w, is_free), secs = draw(w, is_running_secs);
+	const uint64_t rcx = kernel_la(w, frame);
+	struct addition a;
+	struct verdict v;
+
+	if (is_pointless(w, is_free) || is_pointless(w, is_running_secs))
+		return;
+	/* Mostly beyond the frames of the first TCS: evicted ones are to come back. */
+	draw_addition(w, secs, missing_index(w, secs, 3 + world_random(w, 5)), &a);
+	if ((index_of(a.linaddr) <= NSSA || has_page(w, secs, a.linaddr)) && !chance(w, 2))
+		return;
+	a.secs = kernel_la(w, secs);
+	a.has_secinfo = chance(w, 1);
+	a.has_source = chance(w, 1);
+	w->secinfo = (struct sgx_secinfo){ .flags = SECINFO_PT(PT_SS_FIRST) | R | W };
+	w->pageinfo = (struct sgx_pageinfo){
+		.linaddr = a.linaddr,
+		.srcpge = a.has_source ? (uintptr_t)w->page : 0,
+		.secinfo_or_pcmd = a.has_secinfo ? (uintptr_t)&w->secinfo : 0,
+		.secs = a.secs,
+	};
+	v = model_eaug(&w->model, rcx, &a);
+	STEP(w, cpu, "EAUG", a.linaddr, rcx, a.secs, v,
+	     world_encls(w, cpu, ISA_ENCLS_EAUG, (uintptr_t)&w->pageinfo, rcx, 0));
+	if (v.kind == OK)
+		map(w, a.linaddr, frame);
+}
+
+static void emodpr(struct world *w, int cpu)
+{
+	const struct secinfo s = {
+		.rwx = world_random(w, 8), .reserved_set = chance(w, 1),
+	};
+	const uint64_t rcx = draw_la(w, is_spare_and_regular);
+	struct verdict v = model_emodpr(&w->model, rcx, &s);
+
+	w->secinfo = encode(&s);
+	STEP(w, cpu, "EMODPR", s.rwx, rcx, 0, v,
+	     world_encls(w, cpu, ISA_ENCLS_EMODPR, (uintptr_t)&w->secinfo, rcx, 0));
+}
+
+static void emodt(struct world *w, int cpu)
+{
+	struct secinfo s = { .pt = chance(w, 50) ? TCS : TRIM, .reserved_set = chance(w, 1) };
+	const uint64_t rcx = draw_la(w, chance(w, 70) ? is_spare_and_regular : is_spare);
+	struct verdict v;
+
+	if (chance(w, 2))
+		s.pt = world_random(w, 8);
+	v = model_emodt(&w->model, rcx, &s);
+	w->secinfo = encode(&s);
+	STEP(w, cpu, "EMODT", s.pt, rcx, 0, v,
+	     world_encls(w, cpu, ISA_ENCLS_EMODT, (uintptr_t)&w->secinfo, rcx, 0));
+}
+
+/* --- ENCLS: paging --------------------------------------------------------------- */
+
+static void epa(struct world *w, int cpu)
+{
+	const uint64_t rbx = chance(w, 98) ? VA : world_random(w, 8);
+	const uint64_t rcx = draw_la(w, is_free);
+	struct verdict v;
+
+	if (nr_pages(w, is_va) >= 2 && !chance(w, 3))
+		return;
+	v = model_epa(&w->model, rbx, rcx);
+
+	STEP(w, cpu, "EPA", rbx, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_EPA, rbx, rcx, 0));
+}
+
+static void eblock(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, is_child);
+	struct verdict v = model_eblock(&w->model, rcx);
+
+	STEP(w, cpu, "EBLOCK", 0, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_EBLOCK, 0, rcx, 0));
+}
+
+static void etrack(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, is_secs);
+	struct verdict v = model_etrack(&w->model, rcx);
+
+	STEP(w, cpu, "ETRACK", 0, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_ETRACK, 0, rcx, 0));
+}
+
+static uint64_t draw_slot(struct world *w, int va)
+{
+	unsigned int slot = world_random(w, NR_SLOTS);
+
+	for (int i = 0; i < NR_SLOTS && w->model.page[va].contents.version[slot]; i++)
+		if (!chance(w, 5))
+			slot = (slot + 1) % NR_SLOTS;
+	return kernel_la(w, va) + slot * 8;
+}
+
+/* Can buffer @i still be loaded: is its version in a slot? */
+static bool is_reloadable(const struct world *w, int i)
+{
+	for (int va = 0; va < NR_FRAMES; va++)
+		for (int slot = 0; slot < NR_SLOTS; slot++)
+			if (is_va(w, &w->model.page[va]) && w->model.buffer[i].exists &&
+			    w->model.page[va].contents.version[slot] == w->model.buffer[i].version)
+				return true;
+	return false;
+}
+
+/* A buffer for which that is so, or not. */
+static int draw_buffer(struct world *w, bool reloadable)
+{
+	int i = (int)world_random(w, NR_BUFFERS);
+
+	if (chance(w, 3))
+		return i;
+	for (int tries = 0; tries < NR_BUFFERS && is_reloadable(w, i) != reloadable; tries++)
+		i = (i + 1) % NR_BUFFERS;
+	return i;
+}
+
+/* What EWB wrote beside the page. */
+static bool same_pcmd(const struct world *w, const struct evicted *e, int i)
+{
+	const struct secinfo s = {
+		.pt = e->pt, .rwx = e->rwx, .pending = e->pending, .modified = e->modified,
+		.pr = e->pr,
+	};
+	const struct sgx_secinfo want = encode(&s);
+
+	return w->pageinfo.linaddr == e->address &&
+	       !memcmp(&w->buffer[i].pcmd.secinfo, &want, sizeof(want)) &&
+	       w->buffer[i].pcmd.enclaveid == (e->pt == SECS ? e->contents.eid : e->eid);
+}
+
+static void ewb(struct world *w, int cpu)
+{
+	page_test *test = chance(w, 70) ? is_blocked : chance(w, 50) ? is_secs : is_va;
+	const int frame = draw(w, test);
+	const int i = draw_buffer(w, false);
+	const uint64_t rcx = kernel_la(w, frame), rdx = draw_slot(w, draw(w, is_va));
+	struct isa_outcome out;
+	struct verdict v;
+
+	if (is_pointless(w, test) || is_pointless(w, is_va))
+		return;
+	w->pageinfo = (struct sgx_pageinfo){
+		.srcpge = (uintptr_t)w->buffer[i].page,
+		.secinfo_or_pcmd = (uintptr_t)&w->buffer[i].pcmd,
+	};
+	v = model_ewb(&w->model, rcx, rdx, i);
+	out = world_encls(w, cpu, ISA_ENCLS_EWB, (uintptr_t)&w->pageinfo, rcx, rdx);
+	if ((v.kind == OK || v.kind == INFO) && !same_pcmd(w, &w->model.buffer[i], i))
+		v = gp();	/* it should have written something else */
+	STEP(w, cpu, "EWB", (uint64_t)i, rcx, rdx, v, out);
+}
+
+/* The slot that holds the version of buffer @i, or any. */
+static uint64_t slot_of(struct world *w, int i)
+{
+	const uint64_t version = w->model.buffer[i].version;
+
+	for (int va = 0; va < NR_FRAMES; va++)
+		for (int slot = 0; slot < NR_SLOTS; slot++)
+			if (is_va(w, &w->model.page[va]) && version &&
+			    w->model.page[va].contents.version[slot] == version &&
+			    !chance(w, 3))
+				return kernel_la(w, va) + (uint64_t)slot * 8;
+	return draw_slot(w, draw(w, is_va));
+}
+
+static int secs_of(struct world *w, uint64_t eid)
+{
+	for (int i = 0; i < NR_FRAMES; i++)
+		if (model_is_secs(&w->model.page[i]) && w->model.page[i].contents.eid == eid &&
+		    !chance(w, 3))
+			return i;
+	return draw(w, is_secs);
+}
+
+/* Change one bit of what EWB wrote: where, and back. */
+static uint8_t *tamper(struct world *w, int i)
+{
+	switch (world_random(w, 3)) {
+	case 0:
+		return &w->buffer[i].page[world_random(w, PAGE)];
+	case 1:
+		return &w->buffer[i].pcmd.mac[world_random(w, 16)];
+	default:
+		return (uint8_t *)&w->buffer[i].pcmd.secinfo;	/* R */
+	}
+}
+
+static void eld(struct world *w, int cpu)
+{
+	const int i = draw_buffer(w, true), frame = draw(w, is_free);
+	const struct evicted *e = &w->model.buffer[i];
+	struct reload r = {
+		.linaddr = e->address, .buffer = i, .pt = e->pt, .intact = !chance(w, 3),
+	};
+	const uint64_t rcx = kernel_la(w, frame), rdx = slot_of(w, i);
+	const bool blocked = chance(w, 20);
+	struct isa_outcome out;
+	uint8_t *byte = NULL;
+	struct verdict v;
+
+	if (is_pointless(w, is_free) || (!is_reloadable(w, i) && !chance(w, 5)))
+		return;
+	if (model_is_child(r.pt) != chance(w, 2))
+		r.secs = kernel_la(w, secs_of(w, e->eid));
+	if (chance(w, 3))
+		r.linaddr = any_enclave_la(w);
+	if (!r.intact) {
+		byte = tamper(w, i);
+		*byte ^= 1;
+	}
+	w->pageinfo = (struct sgx_pageinfo){
+		.linaddr = r.linaddr,
+		.srcpge = (uintptr_t)w->buffer[i].page,
+		.secinfo_or_pcmd = (uintptr_t)&w->buffer[i].pcmd,
+		.secs = r.secs,
+	};
+	v = model_eld(&w->model, rcx, rdx, &r, blocked);
+	out = world_encls(w, cpu, blocked ? ISA_ENCLS_ELDB : ISA_ENCLS_ELDU,
+			  (uintptr_t)&w->pageinfo, rcx, rdx);
+	if (byte)
+		*byte ^= 1;
+	STEP(w, cpu, blocked ? "ELDB" : "ELDU", (uint64_t)i, rcx, rdx, v, out);
+	if (v.kind == OK && model_is_child(r.pt))
+		map(w, r.linaddr, frame);
+}
+
+/* --- entry ------------------------------------------------------------------------ */
+
+static uint64_t tcs_la(struct world *w, page_test *test)
+{
+	const struct page *p = &w->model.page[draw(w, test)];
+
+	return is_tcs(w, p) ? p->address : any_enclave_la(w);
+}
+
+static void eenter(struct world *w, int cpu)
+{
+	const uint64_t rbx = tcs_la(w, is_enterable);
+	struct isa_outcome out;
+	struct verdict v;
+
+	if (is_pointless(w, is_enterable))
+		return;
+	out = world_eenter(w, cpu, rbx);
+	v = model_eenter(&w->model, cpu, rbx);
+	STEP(w, cpu, "EENTER", rbx, 0, 0, v, out);
+	handle(w, v);
+}
+
+static void eresume(struct world *w, int cpu)
+{
+	const uint64_t rbx = tcs_la(w, is_interrupted_tcs);
+	struct isa_outcome out;
+	struct verdict v;
+
+	if (is_pointless(w, is_interrupted_tcs))
+		return;
+	out = world_eresume(w, cpu, rbx);
+	v = model_eresume(&w->model, cpu, rbx);
+	STEP(w, cpu, "ERESUME", rbx, 0, 0, v, out);
+	handle(w, v);
+}
+
+static void eexit(struct world *w, int cpu)
+{
+	struct isa_outcome out = world_eexit(w, cpu);
+
+	model_eexit(&w->model, cpu);
+	STEP(w, cpu, "EEXIT", 0, 0, 0, ok(), out);
+}
+
+static void aex(struct world *w, int cpu)
+{
+	struct isa_outcome out = world_aex(w, cpu);
+
+	model_aex(&w->model, cpu);
+	STEP(w, cpu, "AEX", 0, 0, 0, ok(), out);
+}
+
+/* --- ENCLU inside ------------------------------------------------------------------ */
+
+static uint64_t secinfo_la(struct world *w, int cpu)
+{
+	return own_la(w, cpu, is_regular) + SECINFO_OFFSET + (chance(w, 1) ? 32 : 0);
+}
+
+/* What the page at @la waits for, as its enclave would ask for it. */
+static struct secinfo request_for(struct world *w, uint64_t la)
+{
+	const int frame = model_frame(&w->model, la);
+	struct secinfo s = { .pt = REG, .rwx = R | W, .pending = true };
+
+	if (frame != NOTHING && !chance(w, 5)) {
+		const struct page *p = &w->model.page[frame];
+
+		s.pt = p->pt;
+		s.rwx = p->rwx;
+		s.pending = p->pending;
+		s.modified = p->modified;
+		s.pr = p->pr;
+	}
+	if (chance(w, 5))
+		s.rwx = world_random(w, 8);
+	if (chance(w, 5))
+		s.pr = !s.pr;
+	if (chance(w, 3))
+		s.pt = world_random(w, 8);
+	s.reserved_set = chance(w, 1);
+	return s;
+}
+
+static void eaccept(struct world *w, int cpu)
+{
+	const uint64_t rcx = own_la(w, cpu, is_open) + (chance(w, 1) ? 256 : 0);
+	const uint64_t rbx = secinfo_la(w, cpu);
+	const struct secinfo s = request_for(w, rcx);
+	const struct sgx_secinfo secinfo = encode(&s);
+	struct verdict v;
+
+	place(w, cpu, rbx, &secinfo, sizeof(secinfo));
+	v = model_eaccept(&w->model, cpu, rbx, rcx, &s);
+	STEP(w, cpu, "EACCEPT", rbx, rcx, 0, v,
+	     world_enclu(w, cpu, ISA_ENCLU_EACCEPT, rbx, rcx, 0));
+	handle(w, v);
+}
+
+static void emodpe(struct world *w, int cpu)
+{
+	const uint64_t rcx = own_la(w, cpu, chance(w, 90) ? is_regular : is_child);
+	const uint64_t rbx = secinfo_la(w, cpu);
+	const struct secinfo s = { .rwx = world_random(w, 8), .reserved_set = chance(w, 1) };
+	const struct sgx_secinfo secinfo = encode(&s);
+	struct verdict v;
+
+	place(w, cpu, rbx, &secinfo, sizeof(secinfo));
+	v = model_emodpe(&w->model, cpu, rbx, rcx, &s);
+	STEP(w, cpu, "EMODPE", rbx, rcx, 0, v,
+	     world_enclu(w, cpu, ISA_ENCLU_EMODPE, rbx, rcx, 0));
+	handle(w, v);
+}
+
+static void eacceptcopy(struct world *w, int cpu)
+{
+	const uint64_t rcx = own_la(w, cpu, is_open), rdx = own_la(w, cpu, is_regular);
+	const uint64_t rbx = secinfo_la(w, cpu);
+	const struct secinfo s = {
+		.pt = chance(w, 95) ? REG : world_random(w, 8),
+		.rwx = draw_rwx(w),
+		.reserved_set = chance(w, 1),
+	};
+	const struct sgx_secinfo secinfo = encode(&s);
+	struct verdict v;
+
+	place(w, cpu, rbx, &secinfo, sizeof(secinfo));
+	v = model_eacceptcopy(&w->model, cpu, rbx, rcx, rdx, &s);
+	STEP(w, cpu, "EACCEPTCOPY", rbx, rcx, rdx, v,
+	     world_enclu(w, cpu, ISA_ENCLU_EACCEPTCOPY, rbx, rcx, rdx));
+	handle(w, v);
+}
+
+static void ereport(struct world *w, int cpu)
+{
+	static const struct sgx_targetinfo target;
+	const uint64_t rbx = own_la(w, cpu, is_regular) + TARGETINFO_OFFSET;
+	const uint64_t rcx = own_la(w, cpu, is_regular) + REPORTDATA_OFFSET;
+	const uint64_t rdx = own_la(w, cpu, is_regular) + OUTPUT_OFFSET;
+	struct verdict v;
+
+	place(w, cpu, rbx, &target, sizeof(target));
+	v = model_ereport(&w->model, cpu, rbx, rcx, rdx);
+	STEP(w, cpu, "EREPORT", rbx, rcx, rdx, v,
+	     world_enclu(w, cpu, ISA_ENCLU_EREPORT, rbx, rcx, rdx));
+	handle(w, v);
+}
+
+static void egetkey(struct world *w, int cpu)
+{
+	static const struct sgx_keyrequest request = { .keyname = KEY_SEAL };
+	const uint64_t rbx = own_la(w, cpu, is_regular) + TARGETINFO_OFFSET;
+	const uint64_t rcx = own_la(w, cpu, is_regular) + OUTPUT_OFFSET;
+	struct verdict v;
+
+	place(w, cpu, rbx, &request, sizeof(request));
+	v = model_egetkey(&w->model, cpu, rbx, rcx);
+	STEP(w, cpu, "EGETKEY", rbx, rcx, 0, v,
+	     world_enclu(w, cpu, ISA_ENCLU_EGETKEY, rbx, rcx, 0));
+	handle(w, v);
+}
+
+static void edeccssa(struct world *w, int cpu)
+{
+	struct isa_outcome out = world_edeccssa(w, cpu);
+	struct verdict v = model_edeccssa(&w->model, cpu);
+
+	STEP(w, cpu, "EDECCSSA", 0, 0, 0, v, out);
+	handle(w, v);
+}
+
+/* No leaf: the enclave writes a TCS to a page of its own. */
+static void prepare_tcs(struct world *w, int cpu)
+{
+	const uint64_t la = own_la(w, cpu, is_regular);
+	const int frame = model_frame(&w->model, la);
+
+	if (!model_may_access(&w->model, cpu, la, W))
+		return;
+	write_tcs_image(w->epc[frame]);
+	w->model.page[frame].contents.is_tcs_image = true;
+	w->model.page[frame].contents.tcs_flags = 0;
+	w->model.page[frame].contents.cssa = 0;
+}
+
+/* --- which ------------------------------------------------------------------------- */
+
+struct choice {
+	void (*run)(struct world *w, int cpu);
+	unsigned int weight;
+};
+
+static const struct choice outside[] = {
+	{ ecreate, 2 }, { eadd, 14 }, { eextend, 1 }, { einit, 4 }, { eremove, 6 },
+	{ eremove_secs, 1 }, { edbgrd, 2 }, { edbgwr, 3 }, { eaug, 6 }, { emodpr, 2 },
+	{ emodt, 2 }, { epa, 2 }, { eblock, 2 }, { etrack, 6 }, { ewb, 8 }, { eld, 14 },
+	{ eenter, 24 }, { eresume, 16 }, { 0 },
+};
+
+static const struct choice inside[] = {
+	{ eaccept, 20 }, { emodpe, 6 }, { eacceptcopy, 8 }, { ereport, 1 }, { egetkey, 1 },
+	{ eexit, 8 }, { aex, 10 }, { edeccssa, 2 },
+	{ prepare_tcs, 4 }, { 0 },
+};
+
+static void choose(struct world *w, int cpu, const struct choice *c)
+{
+	unsigned int total = 0, n;
+
+	for (const struct choice *i = c; i->run; i++)
+		total += i->weight;
+	n = world_random(w, total);
+	while (n >= c->weight)
+		n -= c++->weight;
+	c->run(w, cpu);
+}
+
+void drive(struct world *w)
+{
+	const int cpu = (int)world_random(w, NR_PROCESSORS);
+
+	if (world_random(w, 500) == 0)
+		map_anything(w);
+	choose(w, cpu, w->model.processor[cpu].inside ? inside : outside);
+}

@@ -14,7 +14,7 @@
 
 #include "cli.h"
 
-#define PATIENCE_S 10
+#define PATIENCE_S 5
 
 /* --- one server -------------------------------------------------------------------- */
 

@@ -95,8 +95,9 @@ void complain_server(const struct machine_options *o, int error);
 /**
  * start_server() - start a server that lasts as long as this process and its
  * children, or the program that takes its place; name it in the environment.
- * @report: the server reports at its end, and then writes a byte to this pipe's
- *          write end, which it holds open until then; -1: it does not.
+ * @report: write end of a pipe: the server writes a byte when it is up, and
+ *          another one after its report, and holds it open in between;
+ *          -1: no report.
  * Return: 0; -ENOMEM the EPC does not fit into memory; another -errno.
  */
 int start_server(const struct server_config *config, int report);

@@ -88,6 +88,13 @@ static void detach(const struct inherited *inherited)
 		complain("the server keeps its working directory: %s", strerror(errno));
 }
 
+/* A byte for who waits for the report, if he still does. */
+static void tell(int report)
+{
+	if (report >= 0 && write(report, "", 1) != 1)
+		complain("nobody waits for the report: %s", strerror(errno));
+}
+
 static _Noreturn void serve(const struct server_config *config, const struct inherited *inherited)
 {
 	struct ready ready = { 0 };
@@ -101,16 +108,14 @@ static _Noreturn void serve(const struct server_config *config, const struct inh
 	if (write(inherited->ready, &ready, sizeof(ready)) != sizeof(ready) || ready.error)
 		_exit(1);
 	close(inherited->ready);
+	tell(inherited->report);
 	ret = server_run(server, &(struct server_needs){
 		.program = inherited->program, .lifeline = inherited->lifeline, .stop = -1 });
 	if (ret)
 		complain("the server stopped: %s", strerror(-ret));
-	if (inherited->report >= 0) {
+	if (inherited->report >= 0)
 		report(server);
-		/* Who waits for it may have been interrupted. */
-		if (write(inherited->report, "", 1) != 1)
-			_exit(1);
-	}
+	tell(inherited->report);
 	server_destroy(server);
 	_exit(ret ? 1 : 0);
 }

@@ -57,8 +57,7 @@ static void die_of(int sig)
 	raise(sig);
 }
 
-/* Its byte follows the report; an end without is a machine that did not get there. */
-static void await_report(int fd)
+static bool read_byte(int fd)
 {
 	char byte;
 	ssize_t n;
@@ -66,7 +65,13 @@ static void await_report(int fd)
 	do
 		n = read(fd, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n != 1)
+	return n == 1;
+}
+
+/* A machine that never was has been complained about. */
+static void await_report(int fd)
+{
+	if (read_byte(fd) && !read_byte(fd))
 		complain("there is no report: the machine did not end in good order");
 	close(fd);
 }

@@ -109,6 +109,25 @@ enum sgx_page_type {
 /* IA32_SGX_SVN_STATUS */
 #define SGX_SVN_STATUS_LOCK (1ull << 0)
 
+/* RDINFO */
+#define RDINFO_CHILDPRESENT (1ull << 0)
+#define RDINFO_VIRTCHILDPRESENT (1ull << 1)
+#define RDINFO_BLOCKED (1ull << 63)
+
+/* REPORTTYPE.TYPE */
+#define REPORTTYPE_TDX 0x81u
+
+/* VMX: basic exit reasons, and the exit qualification of an SGX conflict */
+#define VMX_EXIT_ENCLS 60u
+#define VMX_EXIT_ENCLV 70u
+#define VMX_EXIT_SGX_CONFLICT 71u
+enum sgx_conflict {
+	TRACKING_RESOURCE_CONFLICT = 0,
+	TRACKING_REFERENCE_CONFLICT = 1,
+	EPC_PAGE_CONFLICT_EXCEPTION = 2,
+	EPC_PAGE_CONFLICT_ERROR = 3,
+};
+
 /* Exception vectors */
 enum x86_vector {
 	X86_DE = 0,
@@ -239,6 +258,30 @@ struct sgx_pcmd {
 	uint64_t enclaveid;		/* 64 */
 	uint8_t reserved_72[40];
 	uint8_t mac[16];		/* 112 */
+};
+
+struct sgx_rdinfo {
+	uint64_t status;		/* 0 */
+	uint64_t flags;			/* 8 */
+	uint64_t enclavecontext;	/* 16 */
+};
+
+struct sgx_reporttype {
+	uint8_t type;			/* 0 */
+	uint8_t subtype;		/* 1 */
+	uint8_t version;		/* 2 */
+	uint8_t reserved_3;
+};
+
+struct sgx_reportmacstruct {
+	struct sgx_reporttype reporttype; /* 0 */
+	uint8_t reserved_4[12];
+	uint8_t cpusvn[16];		/* 16 */
+	uint8_t tee_tcb_info_hash[48];	/* 32 */
+	uint8_t tee_info_hash[48];	/* 80 */
+	uint8_t reportdata[64];		/* 128 */
+	uint8_t reserved_192[32];
+	uint8_t mac[32];		/* 224 */
 };
 
 struct sgx_sigstruct {

@@ -43,6 +43,7 @@ enum isa_outcome_kind {
 	ISA_ERROR,	/* retired; RAX = code, ZF = 1 */
 	ISA_INFO,	/* retired; RAX = code, CF = 1 */
 	ISA_FAULT,	/* did not retire: vector, error_code, address */
+	ISA_VMEXIT,	/* did not retire: lp->vmexit; only with VMX set up in @lp */
 };
 
 /*
@@ -51,9 +52,10 @@ enum isa_outcome_kind {
  */
 struct isa_outcome {
 	enum isa_outcome_kind kind : 8;
-	uint8_t vector;		/* ISA_FAULT: an enum x86_vector */
+	uint8_t vector;		/* ISA_FAULT: an enum x86_vector; ISA_VMEXIT: the reason */
 	uint16_t error_code;	/* ISA_FAULT: 0, or PFEC_* for #PF */
-	uint32_t code;		/* ISA_ERROR, ISA_INFO: an enum sgx_error */
+	uint32_t code;		/* ISA_ERROR, ISA_INFO: an enum sgx_error;
+				 * ISA_VMEXIT: of SGX_CONFLICT, the qualification */
 	uint64_t address;	/* ISA_FAULT with X86_PF: the linear address */
 };
 
@@ -268,6 +270,24 @@ enum isa_mode {
 	ISA_MODE_DS_DOWN = 1 << 9,	/* with ISA_MODE_32: DS is expand-down */
 };
 
+enum isa_vmx_operation { ISA_VMX_OFF, ISA_VMX_ROOT, ISA_VMX_GUEST };
+
+/* What a VMM has set up for this processor: the VM-execution controls of SGX. */
+struct isa_vmx {
+	enum isa_vmx_operation operation;
+	bool encls_exiting, enclv_exiting;
+	bool epc_virtualization;	/* "EPC virtualization extensions" */
+	uint64_t encls_bitmap, enclv_bitmap;
+};
+
+/* What the VMM finds after ISA_VMEXIT. */
+struct isa_vmexit {
+	uint32_t reason;		/* VMX_EXIT_* */
+	uint32_t qualification;		/* SGX_CONFLICT: enum sgx_conflict, error << 16 */
+	uint64_t guest_linear;
+	uint64_t guest_physical;	/* as translate() gave it */
+};
+
 /* One logical processor; storage is the caller's, one thread at a time. */
 struct isa_lp {
 	struct isa_machine *m;
@@ -279,6 +299,8 @@ struct isa_lp {
 	uint64_t lepubkeyhash[4];	/* IA32_SGXLEPUBKEYHASH0..3 */
 	uint64_t secs_frame;		/* active enclave, ISA_NO_FRAME outside */
 	uint64_t rbx, rcx, rdx;		/* operands of the leaf */
+	struct isa_vmx vmx;
+	struct isa_vmexit vmexit;	/* of the last leaf that ended in ISA_VMEXIT */
 };
 
 /**
@@ -361,8 +383,29 @@ struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax);
  */
 struct isa_outcome isa_enclu_check(const struct isa_lp *lp, uint32_t eax, bool inside);
 
-/** isa_enclv() - ENCLV: this profile has no leaf, so #UD (or #GP when enumerated). */
+/**
+ * isa_enclv() - execute ENCLV leaf @eax with lp->rbx, rcx, rdx; for a VMM, which is
+ * to say #UD unless lp->vmx says that @lp is in VMX operation.
+ * Source: SDM, ENCLV.
+ */
 struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax);
+
+/* --- security version ------------------------------------------------------- */
+
+/**
+ * isa_microcode_load() - microcode of version @cpusvn is loaded.
+ * It counts once EUPDATESVN adopts it.  Context: no EUPDATESVN may be running.
+ */
+void isa_microcode_load(struct isa_machine *m, const uint8_t cpusvn[16]);
+
+/** isa_cpusvn() - the version that keys and reports take.  Context: as isa_microcode_load(). */
+void isa_cpusvn(const struct isa_machine *m, uint8_t cpusvn[16]);
+
+/**
+ * isa_report2_mac() - fill @report->mac so that EVERIFYREPORT2 takes it: what a TDX
+ * module has the processor do.  Context: any thread, no EUPDATESVN.
+ */
+void isa_report2_mac(const struct isa_machine *m, struct sgx_reportmacstruct *report);
 
 /* --- memory accesses ------------------------------------------------------- */
 

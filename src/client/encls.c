@@ -21,11 +21,13 @@ enum { IS_FAULT, IS_STATUS };
 static const uint8_t reports[] = {
 #define IF_ENCLS(nr, how) [nr] = IS_##how,
 #define IF_ENCLU(nr, how)
+#define IF_ENCLV(nr, how)
 #define LEAF(class, nr, name, handler, gate, rbx, rcx, rdx, how, ...) IF_##class(nr, how)
 #include <swsgx/leaves.def>
 #undef LEAF
 #undef IF_ENCLS
 #undef IF_ENCLU
+#undef IF_ENCLV
 };
 
 /* As if all threads ran on one processor; guarded by the lock. */

@@ -80,7 +80,7 @@ static void ecreate_commit(struct isa_machine *m, struct isa_epcm *e, struct sgx
 	memset(secs->mrsigner, 0, sizeof(secs->mrsigner));
 	secs->isvprodid = 0;
 	secs->isvsvn = 0;
-	isa_secs_reset(m, secs);
+	isa_secs_reset(m, isa_epcm_frame(m, e), secs);
 	isa_measure_ecreate(secs);
 	isa_secs_forget(m, isa_epcm_frame(m, e));
 	isa_epcm_set(e, EPCM_NO_SECS, EPCM_VALID | EPCM_PT(PT_SECS));
@@ -134,7 +134,7 @@ struct isa_outcome isa_ecreate(struct isa_lp *lp)
 	    isa_secinfo_pt(&secinfo) != PT_SECS)
 		return isa_gp();					/* 6 */
 	if (!isa_epcm_try_exclusive(e))
-		return isa_gp();					/* 7 */
+		return isa_page_conflict(lp, lp->rcx, e, isa_gp());	/* 7 */
 
 	out = ecreate_entry(lp, e, pageinfo.srcpge);
 	isa_epcm_release_exclusive(e);
@@ -268,7 +268,7 @@ struct isa_outcome isa_eadd(struct isa_lp *lp)
 	    !pt_can_be_added(isa_secinfo_pt(&a.secinfo)))
 		return isa_gp();
 	if (!isa_epcm_try_exclusive(a.e))
-		return isa_gp();					/* 8 */
+		return isa_page_conflict(lp, lp->rcx, a.e, isa_gp());	/* 8 */
 
 	out = eadd_entry(lp, &a);
 	isa_epcm_release_exclusive(a.e);

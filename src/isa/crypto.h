@@ -78,6 +78,14 @@ void isa_sha256_init(uint32_t h[8]);
 /** isa_sha256_final() - pad and finish a message of @nr_blocks whole blocks. */
 void isa_sha256_final(uint32_t h[8], uint64_t nr_blocks, uint8_t digest[32]);
 
+#define ISA_HMAC_MAX 256u
+
+/**
+ * isa_hmac_sha256() - HMAC-SHA-256 of at most ISA_HMAC_MAX bytes at @data.
+ * Source: RFC 2104.
+ */
+void isa_hmac_sha256(const uint8_t key[32], const void *data, size_t n, uint8_t mac[32]);
+
 /** isa_memeq() - equal?  In time that depends on @n only. */
 bool isa_memeq(const void *a, const void *b, size_t n);
 

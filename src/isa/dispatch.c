@@ -24,6 +24,7 @@ struct leaf {
 static const struct leaf encls_leaves[] = {
 #define IF_ENCLS ENTRY
 #define IF_ENCLU NONE_OF
+#define IF_ENCLV NONE_OF
 #define LEAF(class, nr, name, handler, gate, ...) IF_##class(nr, handler, gate)
 #include <swsgx/leaves.def>
 #undef IF_ENCLS
@@ -33,6 +34,14 @@ static const struct leaf encls_leaves[] = {
 static const struct leaf enclu_leaves[] = {
 #define IF_ENCLS NONE_OF
 #define IF_ENCLU ENTRY
+#include <swsgx/leaves.def>
+#undef IF_ENCLU
+#undef IF_ENCLV
+};
+
+static const struct leaf enclv_leaves[] = {
+#define IF_ENCLU NONE_OF
+#define IF_ENCLV ENTRY
 #include <swsgx/leaves.def>
 #undef LEAF
 };
@@ -95,6 +104,18 @@ static bool is_32_with(const struct isa_lp *lp, enum isa_mode what)
 	return (lp->mode & ISA_MODE_32) && (lp->mode & what);
 }
 
+/* Did the VMM ask for the exit of leaf @eax?  The last bit stands for all above it. */
+static bool is_intercepted(uint64_t bitmap, uint32_t eax)
+{
+	return bitmap >> (eax < 63 ? eax : 63) & 1;
+}
+
+static struct isa_outcome leaf_exit(struct isa_lp *lp, uint8_t reason)
+{
+	lp->vmexit = (struct isa_vmexit){ .reason = reason };
+	return isa_vmexit(reason, 0);
+}
+
 struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
 {
 	const uint32_t features = features_of(lp);
@@ -104,6 +125,9 @@ struct isa_outcome isa_encls(struct isa_lp *lp, uint32_t eax)
 		return isa_ud();					/* 2 */
 	if (lp->cpl > 0)
 		return isa_ud();					/* 3 */
+	if (lp->vmx.operation == ISA_VMX_GUEST && lp->vmx.encls_exiting &&
+	    is_intercepted(lp->vmx.encls_bitmap, eax))
+		return leaf_exit(lp, VMX_EXIT_ENCLS);			/* 4 */
 	if (!is_enabled(lp))
 		return isa_gp();					/* 5 */
 	leaf = find(encls_leaves, NR(encls_leaves), eax, features);
@@ -171,11 +195,27 @@ struct isa_outcome isa_enclu(struct isa_lp *lp, uint32_t eax)
 
 struct isa_outcome isa_enclv(struct isa_lp *lp, uint32_t eax)
 {
-	if (!(lp->m->config.profile->cpuid_12_0_eax & CPUID_12_0_EAX_ENCLV))
+	const struct isa_vmx *vmx = &lp->vmx;
+	const struct leaf *leaf;
+
+	if (is_undefined_mode(lp) || !(features_of(lp) & CPUID_12_0_EAX_ENCLV))
 		return isa_ud();					/* 2 */
+	if (vmx->operation == ISA_VMX_OFF || (lp->mode & ISA_MODE_32))
+		return isa_ud();					/* 3 */
 	if (lp->cpl > 0)
 		return isa_ud();					/* 4 */
-	return isa_gp();						/* 7, 8 */
+	if (vmx->operation == ISA_VMX_GUEST && !vmx->enclv_exiting)
+		return isa_ud();					/* 5 */
+	if (vmx->operation == ISA_VMX_GUEST && is_intercepted(vmx->enclv_bitmap, eax))
+		return leaf_exit(lp, VMX_EXIT_ENCLV);			/* 6 */
+	if (!is_enabled(lp))
+		return isa_gp();					/* 7 */
+	leaf = find(enclv_leaves, NR(enclv_leaves), eax, features_of(lp));
+	if (!leaf)
+		return isa_gp();					/* 8 */
+	if (lp->mode & ISA_MODE_NO_PAGING)
+		return isa_gp();					/* 9 */
+	return run(lp, ISA_ENCLV, eax, leaf);
 }
 
 void isa_lp_init(struct isa_lp *lp, struct isa_machine *m, const struct isa_mmu *mmu,

@@ -89,7 +89,7 @@ struct isa_outcome isa_eaug(struct isa_lp *lp)
 	if (!secs_e)
 		return out;						/* 7 */
 	if (!isa_epcm_try_exclusive(e))
-		return isa_gp();					/* 8 */
+		return isa_page_conflict(lp, lp->rcx, e, isa_gp());	/* 8 */
 
 	out = eaug_entry(lp, e, secs_e, &pageinfo);
 	isa_epcm_release_exclusive(e);
@@ -225,7 +225,8 @@ struct isa_outcome isa_emodt(struct isa_lp *lp)
 	if (!isa_secinfo_is_clean(&secinfo, SECINFO_KNOWN) || (pt != PT_TCS && pt != PT_TRIM))
 		return isa_gp();					/* 4 */
 	if (!isa_epcm_try_exclusive(e))
-		return isa_zf(SGX_EPC_PAGE_CONFLICT);			/* 5 */
+		return isa_page_conflict(lp, lp->rcx, e,
+					 isa_zf(SGX_EPC_PAGE_CONFLICT)); /* 5 */
 
 	out = emodt_entry(lp, e, pt);
 	isa_epcm_release_exclusive(e);

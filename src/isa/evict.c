@@ -108,9 +108,8 @@ static struct isa_outcome ewb_secs(struct isa_lp *lp, struct eviction *ev)
 {
 	struct sgx_secs *secs = isa_epc_page(lp->m, ev->e);
 
-	/* Pairs with the release in isa_secs_drop_child(). */
-	if (atomic_load_explicit(&isa_secs_state(secs)->nr_children, memory_order_acquire))
-		return isa_zf(SGX_CHILD_PRESENT);			/* 15 */
+	if (isa_has_children(lp, secs))
+		return isa_zf(SGX_CHILD_PRESENT);			/* 15, 16 */
 	return ewb_commit(lp, ev);
 }
 
@@ -169,7 +168,7 @@ struct isa_outcome isa_ewb(struct isa_lp *lp)
 	if (!ewb_probe(lp, &ev.pageinfo, &out))
 		return out;
 	if (!isa_epcm_try_exclusive(ev.e))
-		return isa_gp();					/* 8 */
+		return isa_page_conflict(lp, lp->rcx, ev.e, isa_gp());	/* 8 */
 	out = isa_gp();							/* 9 */
 	if (isa_epcm_try_shared(ev.va_e)) {
 		out = ewb_entry(lp, &ev);
@@ -275,7 +274,7 @@ static struct isa_outcome eld_locked(struct isa_lp *lp, struct eviction *ev)
 	struct isa_outcome out = ev->conflict;				/* 7 */
 
 	if (!isa_epcm_try_exclusive(ev->e))
-		return ev->conflict;					/* 6 */
+		return isa_page_conflict(lp, lp->rcx, ev->e, ev->conflict); /* 6 */
 	if (same || isa_epcm_try_shared(ev->va_e)) {
 		out = eld_entry(lp, ev);
 		if (!same)

@@ -28,10 +28,13 @@ struct isa_machine {
 	_Atomic uint64_t next_eid;
 	_Atomic uint64_t owner_epoch[2]; /* IA32_SGXOWNEREPOCH0, 1 */
 	_Atomic bool svn_is_locked;	/* IA32_SGX_SVN_STATUS.LOCK */
+	uint8_t cpusvn[16];		/* current; changes while every page is held */
+	uint8_t loaded_svn[16];		/* of the loaded microcode */
 	/* Package secrets, all derived from config.seed and boot_random. */
 	uint8_t root_key[16];
 	uint8_t seal_fuses[16];
 	uint8_t report_keyid[32];
+	uint8_t report2_key[32];
 	struct isa_gcm *paging;		/* under this power cycle's paging key */
 	_Atomic uint64_t paging_version; /* of the next page that goes out */
 };
@@ -81,6 +84,12 @@ static inline struct isa_outcome isa_fault(enum x86_vector vector)
 static inline struct isa_outcome isa_gp(void)
 {
 	return isa_fault(X86_GP);
+}
+
+/* @number: the exit reason's own; lp->vmexit has all of it. */
+static inline struct isa_outcome isa_vmexit(uint8_t reason, uint32_t number)
+{
+	return (struct isa_outcome){ .kind = ISA_VMEXIT, .vector = reason, .code = number };
 }
 
 static inline struct isa_outcome isa_ud(void)
@@ -227,6 +236,8 @@ struct isa_secs_state {
 	uint64_t eid;
 	uint64_t nr_blocks;		/* measured so far; guarded by the build lock */
 	_Atomic uint64_t nr_children;	/* valid EPC pages of the enclave */
+	_Atomic uint64_t nr_virt_children; /* VIRTCHILDCNT */
+	_Atomic uint64_t enclavecontext;
 	/* Tracking.  Guarded by ETRACK's lock, which is the reader of @flushed. */
 	_Atomic uint64_t epoch;
 	_Atomic uint64_t flushed;	/* nobody holds translations from before this epoch */
@@ -246,8 +257,8 @@ static inline struct isa_secs_state *isa_secs_state(struct sgx_secs *secs)
 	return (struct isa_secs_state *)((uint8_t *)secs + ISA_SECS_STATE_OFFSET);
 }
 
-/** isa_secs_reset() - internal state of an enclave just created. */
-void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs);
+/** isa_secs_reset() - internal state of an enclave just created, whose SECS is at @frame. */
+void isa_secs_reset(struct isa_machine *m, uint64_t frame, struct sgx_secs *secs);
 
 /** isa_secs_epoch() - the epoch the enclave at SECS @secs is in; the stamp of a page changed now. */
 static inline uint64_t isa_secs_epoch(struct sgx_secs *secs)
@@ -325,6 +336,38 @@ uint32_t isa_xsave_size(const struct isa_machine *m, uint64_t xfrm);
 /** isa_xfrm_is_legal() - could @xfrm be in XCR0 and in an enclave of this machine? */
 bool isa_xfrm_is_legal(const struct isa_machine *m, uint64_t xfrm);
 
+/* --- conflicts in guests -------------------------------------------------- */
+
+/** isa_has_epc_virtualization() - does a conflict of @lp go to its VMM? */
+static inline bool isa_has_epc_virtualization(const struct isa_lp *lp)
+{
+	return lp->vmx.operation == ISA_VMX_GUEST && lp->vmx.epc_virtualization;
+}
+
+/**
+ * isa_page_conflict() - @lp's leaf lost the page @e, its operand @la.
+ * Return: @otherwise, or the exit to the VMM.
+ */
+struct isa_outcome isa_page_conflict(struct isa_lp *lp, uint64_t la, const struct isa_epcm *e,
+				     struct isa_outcome otherwise);
+
+/**
+ * isa_track() - ETRACK and ETRACKC, once the SECS at @secs_frame cannot go away.
+ * @busy: the outcome when another leaf has the tracking facility.
+ */
+struct isa_outcome isa_track(struct isa_lp *lp, uint64_t secs_frame, struct isa_outcome busy);
+
+/** isa_has_children() - does the SECS count as having children for @lp? */
+static inline bool isa_has_children(const struct isa_lp *lp, struct sgx_secs *secs)
+{
+	struct isa_secs_state *state = isa_secs_state(secs);
+
+	/* Pairs with the release in isa_secs_drop_child(). */
+	if (atomic_load_explicit(&state->nr_children, memory_order_acquire))
+		return true;
+	return isa_has_epc_virtualization(lp) && atomic_load(&state->nr_virt_children);
+}
+
 /* --- measurement; the caller holds the build lock of @secs ---------------- */
 
 void isa_measure_ecreate(struct sgx_secs *secs);
@@ -337,6 +380,9 @@ void isa_measure_final(struct sgx_secs *secs, uint8_t mrenclave[32]);
 /* --- keys ---------------------------------------------------------------- */
 
 void isa_keys_init(struct isa_machine *m);
+
+/** isa_keys_renew() - new keys of the power cycle; no leaf is running. */
+void isa_keys_renew(struct isa_machine *m);
 
 /** isa_einittoken_mac() - the MAC that makes @token valid under @lepubkeyhash. */
 void isa_einittoken_mac(const struct isa_machine *m, const struct sgx_einittoken *token,
@@ -402,5 +448,15 @@ struct isa_outcome isa_emodpe(struct isa_lp *lp);
  * @conflict: what the loser of a conflict gets.
  */
 struct isa_outcome isa_eld(struct isa_lp *lp, uint64_t blocked, struct isa_outcome conflict);
+
+struct isa_outcome isa_everifyreport2(struct isa_lp *lp);
+struct isa_outcome isa_eupdatesvn(struct isa_lp *lp);
+struct isa_outcome isa_erdinfo(struct isa_lp *lp);
+struct isa_outcome isa_etrackc(struct isa_lp *lp);
+struct isa_outcome isa_eldbc(struct isa_lp *lp);
+struct isa_outcome isa_elduc(struct isa_lp *lp);
+struct isa_outcome isa_edecvirtchild(struct isa_lp *lp);
+struct isa_outcome isa_eincvirtchild(struct isa_lp *lp);
+struct isa_outcome isa_esetcontext(struct isa_lp *lp);
 
 #endif /* SWSGX_ISA_INTERNAL_H */

@@ -86,19 +86,37 @@ static void label_secret(const char label[32], const uint8_t secret[32], uint8_t
 	memcpy(out, digest, n);
 }
 
+/* What a power cycle has of its own. */
+static void derive_of_power_cycle(struct isa_machine *m)
+{
+	static const char keyid[32] = "swsgx report key id";
+	static const char paging[32] = "swsgx paging key";
+	static const char report2[32] = "swsgx report2 key";
+	uint8_t paging_key[16];
+
+	label_secret(keyid, m->config.boot_random, m->report_keyid, sizeof(m->report_keyid));
+	label_secret(report2, m->config.boot_random, m->report2_key, sizeof(m->report2_key));
+	label_secret(paging, m->config.boot_random, paging_key, sizeof(paging_key));
+	isa_gcm_set_key(m->paging, paging_key);
+}
+
 void isa_keys_init(struct isa_machine *m)
 {
 	static const char root[32] = "swsgx root key";
 	static const char fuses[32] = "swsgx seal fuses";
-	static const char keyid[32] = "swsgx report key id";
-	static const char paging[32] = "swsgx paging key";
-	uint8_t paging_key[16];
 
 	label_secret(root, m->config.seed, m->root_key, sizeof(m->root_key));
 	label_secret(fuses, m->config.seed, m->seal_fuses, sizeof(m->seal_fuses));
-	label_secret(keyid, m->config.boot_random, m->report_keyid, sizeof(m->report_keyid));
-	label_secret(paging, m->config.boot_random, paging_key, sizeof(paging_key));
-	isa_gcm_set_key(m->paging, paging_key);
+	derive_of_power_cycle(m);
+}
+
+void isa_keys_renew(struct isa_machine *m)
+{
+	static const char next[32] = "swsgx next power cycle";
+
+	label_secret(next, m->config.boot_random, m->config.boot_random,
+		     sizeof(m->config.boot_random));
+	derive_of_power_cycle(m);
 }
 
 static void read_owner_epoch(const struct isa_machine *m, uint8_t epoch[16])
@@ -115,7 +133,7 @@ static void read_owner_epoch(const struct isa_machine *m, uint8_t epoch[16])
 bool isa_cpusvn_is_supported(const struct isa_machine *m, const uint8_t cpusvn[16])
 {
 	for (int i = 0; i < 16; i++)
-		if (cpusvn[i] > m->config.profile->cpusvn[i])
+		if (cpusvn[i] > m->cpusvn[i])
 			return false;
 	return true;
 }
@@ -168,7 +186,7 @@ static void derive_report_key(const struct isa_machine *m, const struct report_k
 	memcpy(dep.configid, owner->configid, sizeof(dep.configid));
 	read_owner_epoch(m, dep.ownerepoch);
 	memcpy(dep.seal_fuses, m->seal_fuses, sizeof(dep.seal_fuses));
-	memcpy(dep.cpusvn, m->config.profile->cpusvn, sizeof(dep.cpusvn));
+	memcpy(dep.cpusvn, m->cpusvn, sizeof(dep.cpusvn));
 	memcpy(dep.mrenclave, owner->mrenclave, sizeof(dep.mrenclave));
 	memcpy(dep.keyid, keyid, sizeof(dep.keyid));
 	derive(m, &dep, key);
@@ -188,7 +206,7 @@ static void fill_report(const struct isa_machine *m, struct sgx_secs *secs,
 	const struct isa_secs_state *state = isa_secs_state(secs);
 
 	memset(report, 0, sizeof(*report));
-	memcpy(report->cpusvn, m->config.profile->cpusvn, sizeof(report->cpusvn));
+	memcpy(report->cpusvn, m->cpusvn, sizeof(report->cpusvn));
 	report->miscselect = secs->miscselect;
 	report->cet_attributes = secs->cet_attributes;
 	report->attributes = secs->attributes;

@@ -102,6 +102,27 @@ FIELD(sgx_pcmd, enclaveid, 64, 8);
 FIELD(sgx_pcmd, reserved_72, 72, 40);
 FIELD(sgx_pcmd, mac, 112, 16);
 
+SIZE(sgx_rdinfo, 24);
+FIELD(sgx_rdinfo, status, 0, 8);
+FIELD(sgx_rdinfo, flags, 8, 8);
+FIELD(sgx_rdinfo, enclavecontext, 16, 8);
+
+SIZE(sgx_reporttype, 4);
+FIELD(sgx_reporttype, type, 0, 1);
+FIELD(sgx_reporttype, subtype, 1, 1);
+FIELD(sgx_reporttype, version, 2, 1);
+FIELD(sgx_reporttype, reserved_3, 3, 1);
+
+SIZE(sgx_reportmacstruct, 256);
+FIELD(sgx_reportmacstruct, reporttype, 0, 4);
+FIELD(sgx_reportmacstruct, reserved_4, 4, 12);
+FIELD(sgx_reportmacstruct, cpusvn, 16, 16);
+FIELD(sgx_reportmacstruct, tee_tcb_info_hash, 32, 48);
+FIELD(sgx_reportmacstruct, tee_info_hash, 80, 48);
+FIELD(sgx_reportmacstruct, reportdata, 128, 64);
+FIELD(sgx_reportmacstruct, reserved_192, 192, 32);
+FIELD(sgx_reportmacstruct, mac, 224, 32);
+
 SIZE(sgx_sigstruct, 1808);
 FIELD(sgx_sigstruct, header, 0, 16);
 FIELD(sgx_sigstruct, vendor, 16, 4);

@@ -12,6 +12,7 @@
 #define EPF ISA_RESULT(ISA_FAULT, X86_PF | PFEC_SGX)
 #define ZF(code) ISA_RESULT(ISA_ERROR, code)
 #define CF(code) ISA_RESULT(ISA_INFO, code)
+#define EXIT(code) ISA_RESULT(ISA_VMEXIT, VMX_EXIT_SGX_CONFLICT << 8 | (code))
 
 enum reports { FAULT, STATUS };
 

@@ -116,6 +116,8 @@ int isa_machine_create(const struct isa_config *config, struct isa_machine **out
 		memcpy(&half, config->owner_epoch + 8 * i, sizeof(half));
 		atomic_init(&m->owner_epoch[i], half);
 	}
+	memcpy(m->cpusvn, config->profile->cpusvn, sizeof(m->cpusvn));
+	memcpy(m->loaded_svn, m->cpusvn, sizeof(m->loaded_svn));
 	isa_keys_init(m);
 	*out = m;
 	return 0;

@@ -34,6 +34,21 @@ const char *isa_vector_name(uint8_t vector)
 	return "?";
 }
 
+static const char *exit_name(uint32_t number)
+{
+	switch (number >> 8) {
+	case VMX_EXIT_ENCLS: return "exit ENCLS";
+	case VMX_EXIT_ENCLV: return "exit ENCLV";
+	}
+	switch ((enum sgx_conflict)(number & 0xff)) {
+	case TRACKING_RESOURCE_CONFLICT: return "exit TRACKING_RESOURCE_CONFLICT";
+	case TRACKING_REFERENCE_CONFLICT: return "exit TRACKING_REFERENCE_CONFLICT";
+	case EPC_PAGE_CONFLICT_EXCEPTION: return "exit EPC_PAGE_CONFLICT_EXCEPTION";
+	case EPC_PAGE_CONFLICT_ERROR: return "exit EPC_PAGE_CONFLICT_ERROR";
+	}
+	return "?";
+}
+
 uint32_t isa_result(struct isa_outcome out)
 {
 	switch (out.kind) {
@@ -46,6 +61,8 @@ uint32_t isa_result(struct isa_outcome out)
 		if (out.vector == X86_PF)
 			return ISA_RESULT(ISA_FAULT, X86_PF | (out.error_code & PFEC_SGX));
 		return ISA_RESULT(ISA_FAULT, out.vector);
+	case ISA_VMEXIT:
+		return ISA_RESULT(ISA_VMEXIT, (uint32_t)out.vector << 8 | (out.code & 0xff));
 	}
 	isa_bug();
 }
@@ -62,6 +79,8 @@ const char *isa_result_name(uint32_t result)
 		return isa_error_name(number);
 	case ISA_FAULT:
 		return number & PFEC_SGX ? "#PF(SGX)" : isa_vector_name((uint8_t)number);
+	case ISA_VMEXIT:
+		return exit_name(number);
 	}
 	return "?";
 }

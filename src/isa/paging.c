@@ -25,7 +25,7 @@ struct isa_outcome isa_epa(struct isa_lp *lp)
 	if (!e)
 		return out;						/* 2 */
 	if (!isa_epcm_try_exclusive(e))
-		return isa_gp();					/* 3 */
+		return isa_page_conflict(lp, lp->rcx, e, isa_gp());	/* 3 */
 	if (isa_epcm_is_valid(e)) {
 		out = isa_epf(lp, lp->rcx, true);			/* 4 */
 	} else {
@@ -93,17 +93,9 @@ struct isa_outcome isa_eblock(struct isa_lp *lp)
 /* From check 4 on: the SECS is held shared. */
 static struct isa_outcome etrack_entry(struct isa_lp *lp, struct isa_epcm *e)
 {
-	struct sgx_secs *secs;
-	bool begun;
-
 	if (!isa_epcm_is_secs(e))
 		return isa_epf(lp, lp->rcx, true);			/* 4, 5 */
-	secs = isa_epc_page(lp->m, e);
-	if (!isa_secs_try_track(secs))
-		return isa_gp();					/* 3 */
-	begun = isa_secs_track(lp->m, isa_epcm_frame(lp->m, e));
-	isa_secs_release_track(secs);
-	return begun ? isa_ok() : isa_zf(SGX_PREV_TRK_INCMPL);		/* 6, 7 */
+	return isa_track(lp, isa_epcm_frame(lp->m, e), isa_gp());	/* 3, 6, 7 */
 }
 
 /**
@@ -130,13 +122,12 @@ struct isa_outcome isa_etrack(struct isa_lp *lp)
 
 /* --- EREMOVE -------------------------------------------------------------- */
 
-static struct isa_outcome remove_secs(struct isa_machine *m, struct isa_epcm *e)
+static struct isa_outcome remove_secs(const struct isa_lp *lp, struct isa_epcm *e)
 {
-	struct sgx_secs *secs = isa_epc_page(m, e);
+	struct isa_machine *m = lp->m;
 
-	/* Acquire: a child removed elsewhere is gone before its SECS is. */
-	if (atomic_load_explicit(&isa_secs_state(secs)->nr_children, memory_order_acquire))
-		return isa_zf(SGX_CHILD_PRESENT);			/* 6 */
+	if (isa_has_children(lp, isa_epc_page(m, e)))
+		return isa_zf(SGX_CHILD_PRESENT);			/* 6, 7 */
 	isa_secs_forget(m, isa_epcm_frame(m, e));
 	isa_epcm_set(e, EPCM_NO_SECS, 0);				/* 8 */
 	return isa_ok();
@@ -160,8 +151,9 @@ static struct isa_outcome remove_inactive_child(struct isa_machine *m, struct is
 }
 
 /* From check 4 on: the page is held exclusively. */
-static struct isa_outcome eremove_entry(struct isa_machine *m, struct isa_epcm *e)
+static struct isa_outcome eremove_entry(const struct isa_lp *lp, struct isa_epcm *e)
 {
+	struct isa_machine *m = lp->m;
 	const uint64_t word = isa_epcm_word(e);
 
 	if (!(word & EPCM_VALID))
@@ -172,7 +164,7 @@ static struct isa_outcome eremove_entry(struct isa_machine *m, struct isa_epcm *
 		isa_epcm_set(e, EPCM_NO_SECS, 0);			/* 5 */
 		return isa_ok();
 	case PT_SECS:
-		return remove_secs(m, e);				/* 6-8 */
+		return remove_secs(lp, e);				/* 6-8 */
 	case PT_TRIM:
 		if (!(word & EPCM_MODIFIED))
 			return remove_child(m, e);			/* 5 */
@@ -201,9 +193,9 @@ struct isa_outcome isa_eremove(struct isa_lp *lp)
 	if (!e)
 		return out;						/* 2 */
 	if (!isa_epcm_try_exclusive(e))
-		return isa_gp();					/* 3 */
+		return isa_page_conflict(lp, lp->rcx, e, isa_gp());	/* 3 */
 
-	out = eremove_entry(lp->m, e);
+	out = eremove_entry(lp, e);
 	isa_epcm_release_exclusive(e);
 	return out;
 }

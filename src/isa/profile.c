@@ -8,12 +8,6 @@
 
 #include "internal.h"
 
-/*
- * A part announces only what the processor here executes: the gates of the
- * leaves in leaves.def.
- */
-#define EXECUTED (CPUID_12_0_EAX_SGX1 | CPUID_12_0_EAX_SGX2 | CPUID_12_0_EAX_EDECCSSA)
-
 #define SGX1 CPUID_12_0_EAX_SGX1
 #define SGX2 CPUID_12_0_EAX_SGX2
 #define OVERSUB (CPUID_12_0_EAX_ENCLV | CPUID_12_0_EAX_ENCLS_OSS)
@@ -27,8 +21,8 @@ static const struct isa_profile profiles[] = {
 	{
 		.name = "newest",
 		.summary = "server part of the Granite Rapids kind: every leaf and feature",
-		.cpuid_12_0_eax = EXECUTED & (SGX1 | SGX2 | OVERSUB | CPUID_12_0_EAX_EVERIFYREPORT2 |
-					      CPUID_12_0_EAX_EUPDATESVN | CPUID_12_0_EAX_EDECCSSA),
+		.cpuid_12_0_eax = SGX1 | SGX2 | OVERSUB | CPUID_12_0_EAX_EVERIFYREPORT2 |
+				  CPUID_12_0_EAX_EUPDATESVN | CPUID_12_0_EAX_EDECCSSA,
 		.miscselect = MISC_EXINFO,
 		.max_size_32 = 31,
 		.max_size_64 = 56,
@@ -41,7 +35,7 @@ static const struct isa_profile profiles[] = {
 	{
 		.name = "server",
 		.summary = "server part of the Ice Lake kind: SGX2, KSS, EPC oversubscription, large EPC",
-		.cpuid_12_0_eax = EXECUTED & (SGX1 | SGX2 | OVERSUB),
+		.cpuid_12_0_eax = SGX1 | SGX2 | OVERSUB,
 		.miscselect = MISC_EXINFO,
 		.max_size_32 = 31,
 		.max_size_64 = 56,
@@ -54,7 +48,7 @@ static const struct isa_profile profiles[] = {
 	{
 		.name = "sgx2-client",
 		.summary = "desktop part with SGX2, launch control and EXINFO, without KSS and AVX-512",
-		.cpuid_12_0_eax = EXECUTED & (SGX1 | SGX2),
+		.cpuid_12_0_eax = SGX1 | SGX2,
 		.miscselect = MISC_EXINFO,
 		.max_size_32 = 31,
 		.max_size_64 = 36,

@@ -66,13 +66,14 @@ static void fill_block(const struct isa_machine *m, struct isa_encl_block *blk, 
 			      memory_order_release);
 }
 
-void isa_secs_reset(struct isa_machine *m, struct sgx_secs *secs)
+void isa_secs_reset(struct isa_machine *m, uint64_t frame, struct sgx_secs *secs)
 {
 	struct isa_secs_state *state = isa_secs_state(secs);
 
 	memset(state, 0, sizeof(*state));
 	state->eid = atomic_fetch_add_explicit(&m->next_eid, 1, memory_order_relaxed);
 	state->xsave_size = isa_xsave_size(m, secs->attributes.xfrm);
+	atomic_init(&state->enclavecontext, isa_machine_pa(m, frame));
 	fill_block(m, &state->block, secs, state);
 }
 
@@ -204,6 +205,7 @@ void isa_secs_reload(struct isa_machine *m, uint64_t frame, struct sgx_secs *sec
 {
 	struct isa_secs_state *state = isa_secs_state(secs);
 
+	atomic_store(&state->enclavecontext, isa_machine_pa(m, frame));
 	/* It went out without child pages, so without anybody inside. */
 	fill_block(m, &state->block, secs, state);
 	isa_secs_forget(m, frame);

@@ -54,6 +54,27 @@ void isa_sha256(const void *data, size_t n, uint8_t digest[32])
 	finish(h, n, p + (n & ~(size_t)63), n & 63, digest);
 }
 
+/* SHA-256 of the key, padded to a block of @pad, and then @data. */
+static void hash_keyed(const uint8_t key[32], uint8_t pad, const void *data, size_t n,
+		       uint8_t digest[32])
+{
+	uint8_t message[64 + ISA_HMAC_MAX];
+
+	memset(message, pad, 64);
+	for (int i = 0; i < 32; i++)
+		message[i] ^= key[i];
+	memcpy(message + 64, data, n);
+	isa_sha256(message, 64 + n, digest);
+}
+
+void isa_hmac_sha256(const uint8_t key[32], const void *data, size_t n, uint8_t mac[32])
+{
+	uint8_t inner[32];
+
+	hash_keyed(key, 0x36, data, n, inner);
+	hash_keyed(key, 0x5c, inner, sizeof(inner), mac);
+}
+
 bool isa_memeq(const void *a, const void *b, size_t n)
 {
 	const uint8_t *x = a, *y = b;

@@ -412,18 +412,72 @@ static void entry_inside_an_enclave_faults(void **state)
 	(void)state;
 }
 
-static void enclv_is_undefined_unless_enumerated(void **state)
+/* Each row spoils one thing more than what ENCLV needs; the earliest check decides. */
+static void enclv_is_for_a_vmm(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create("server");
+	struct isa_lp *lp = &f->os;
+
+	lp->mode = ISA_MODE_NO_PAGING;
+	lp->feature_control = 0;
+	lp->vmx = (struct isa_vmx){
+		.operation = ISA_VMX_GUEST, .enclv_exiting = true, .enclv_bitmap = 1ull << 63,
+	};
+	f->m->config.profile = isa_profile_find("sgx2-client");
+	assert_ud(isa_enclv(lp, 64));					/* 2 */
+	f->m->config.profile = isa_profile_find("server");
+	lp->mode |= ISA_MODE_SMM;
+	assert_ud(isa_enclv(lp, 64));					/* 2 */
+	lp->mode = ISA_MODE_NO_PAGING | ISA_MODE_32;
+	assert_ud(isa_enclv(lp, 64));					/* 3 */
+	lp->mode = ISA_MODE_NO_PAGING;
+	lp->cpl = 3;
+	assert_ud(isa_enclv(lp, 64));					/* 4 */
+	lp->cpl = 0;
+	lp->vmx.enclv_exiting = false;
+	assert_ud(isa_enclv(lp, 64));					/* 5 */
+	lp->vmx.enclv_exiting = true;
+	assert_int_equal(isa_enclv(lp, 64).kind, ISA_VMEXIT);		/* 6 */
+	assert_int_equal(lp->vmexit.reason, VMX_EXIT_ENCLV);
+	assert_gp(isa_enclv(lp, ISA_ENCLV_EINCVIRTCHILD));		/* 7 */
+	lp->feature_control = f->encl.feature_control;
+	assert_gp(isa_enclv(lp, 3));					/* 8 */
+	assert_gp(isa_enclv(lp, ISA_ENCLV_EINCVIRTCHILD));		/* 9 */
+	lp->mode = 0;
+	lp->rbx = lp->rcx = (uintptr_t)f->page;
+	assert_epf(isa_enclv(lp, ISA_ENCLV_EINCVIRTCHILD), lp->rbx);
+	lp->vmx.operation = ISA_VMX_OFF;
+	assert_ud(isa_enclv(lp, ISA_ENCLV_EINCVIRTCHILD));		/* 3 */
+	lp->vmx = (struct isa_vmx){ .operation = ISA_VMX_ROOT, .enclv_bitmap = UINT64_MAX };
+	assert_epf(isa_enclv(lp, ISA_ENCLV_EINCVIRTCHILD), lp->rbx);
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
+/* The exit comes after the undefined cases and before everything else. */
+static void encls_exits_to_a_vmm_that_asked(void **state)
 {
 	struct isa_fixture *f = isa_fixture_create(NULL);
-	struct isa_profile oversub = *isa_profile_at(0);
+	struct isa_lp *lp = &f->os;
 
-	for (uint32_t leaf = 0; leaf < 4; leaf++)
-		assert_ud(isa_enclv(&f->os, leaf));
-	oversub.cpuid_12_0_eax |= 1u << 5;
-	f->m->config.profile = &oversub;
-	assert_gp(isa_enclv(&f->os, 0x40));
-	f->os.cpl = 3;
-	assert_ud(isa_enclv(&f->os, 0x40));
+	lp->vmx = (struct isa_vmx){
+		.operation = ISA_VMX_GUEST, .encls_exiting = true,
+		.encls_bitmap = 1ull << 63 | 1ull << ISA_ENCLS_EREMOVE,
+	};
+	lp->feature_control = 0;
+	assert_int_equal(isa_encls(lp, ISA_ENCLS_EREMOVE).kind, ISA_VMEXIT);
+	assert_int_equal(lp->vmexit.reason, VMX_EXIT_ENCLS);
+	assert_int_equal(isa_encls(lp, UINT32_MAX).kind, ISA_VMEXIT);
+	assert_string_equal(isa_result_name(isa_result(isa_encls(lp, 64))), "exit ENCLS");
+	assert_gp(isa_encls(lp, ISA_ENCLS_EADD));
+	lp->cpl = 3;
+	assert_ud(isa_encls(lp, ISA_ENCLS_EREMOVE));
+	lp->cpl = 0;
+	lp->vmx.encls_exiting = false;
+	assert_gp(isa_encls(lp, ISA_ENCLS_EREMOVE));
+	lp->vmx.encls_exiting = true;
+	lp->vmx.operation = ISA_VMX_ROOT;
+	assert_gp(isa_encls(lp, ISA_ENCLS_EREMOVE));
 	isa_fixture_destroy(f);
 	(void)state;
 }
@@ -439,7 +493,8 @@ static void names_are_the_manuals(void **state)
 	assert_string_equal(isa_vector_name(2), "?");
 	assert_string_equal(isa_leaf_name(ISA_ENCLS, 6), "EEXTEND");
 	assert_string_equal(isa_leaf_name(ISA_ENCLU, 3), "ERESUME");
-	assert_null(isa_leaf_name(ISA_ENCLV, 0));
+	assert_string_equal(isa_leaf_name(ISA_ENCLV, 2), "ESETCONTEXT");
+	assert_null(isa_leaf_name(ISA_ENCLV, 3));
 	assert_null(isa_leaf_name(ISA_ENCLS, 0x14));
 	(void)state;
 }
@@ -465,7 +520,8 @@ int main(void)
 		cmocka_unit_test(enclave_leaves_fault_outside_an_enclave),
 		cmocka_unit_test(an_uninitialized_enclave_cannot_be_active),
 		cmocka_unit_test(entry_inside_an_enclave_faults),
-		cmocka_unit_test(enclv_is_undefined_unless_enumerated),
+		cmocka_unit_test(enclv_is_for_a_vmm),
+		cmocka_unit_test(encls_exits_to_a_vmm_that_asked),
 		cmocka_unit_test(names_are_the_manuals),
 	};
 

@@ -36,6 +36,7 @@ int cmd_serve(int argc, char **argv);
 int cmd_stat(int argc, char **argv);
 int cmd_leaks(int argc, char **argv);
 int cmd_health(int argc, char **argv);
+int cmd_leaves(int argc, char **argv);
 
 /** complain() - one line on standard error, after "swsgx: ". */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

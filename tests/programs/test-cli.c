@@ -464,6 +464,26 @@ static void refused(const char *option, const char *value)
 	assert_string_equal(c.out, "");
 }
 
+static void leaves_are_listed(void **state)
+{
+	assert_int_equal(shell("test $(\"$1\" leaves | wc -l) -ge 34"), 0);
+	assert_int_equal(shell("\"$1\" leaves | grep -q 'EREMOVE.*SGX_CHILD_PRESENT (ZF)'"), 0);
+	assert_int_equal(shell("\"$1\" leaves --json | python3 -c '"
+			       "import json, sys\n"
+			       "by = {x[\"name\"]: x for x in json.load(sys.stdin)[\"leaves\"]}\n"
+			       "codes = [r.get(\"code\") for r in by[\"EREMOVE\"][\"results\"]]\n"
+			       "sys.exit(not (13 in codes and by[\"EADD\"][\"number\"] == 1))'"),
+			 0);
+	(void)state;
+}
+
+static void leaves_takes_no_argument(void **state)
+{
+	assert_int_equal(shell("\"$1\" leaves EREMOVE 2>/dev/null"), 2);
+	assert_int_equal(shell("\"$1\" leaves --frob 2>/dev/null"), 2);
+	(void)state;
+}
+
 static void absurd_epc_sizes_are_refused(void **state)
 {
 	static const char *const sizes[] = {
@@ -564,6 +584,8 @@ int main(void)
 		cmocka_unit_test(script_runs),
 		cmocka_unit_test(absurd_epc_sizes_are_refused),
 		cmocka_unit_test(sane_epc_sizes_are_taken),
+		cmocka_unit_test(leaves_are_listed),
+		cmocka_unit_test(leaves_takes_no_argument),
 		cmocka_unit_test(unknown_profile_is_refused),
 		cmocka_unit_test(unknown_option_is_refused),
 		cmocka_unit_test(missing_value_and_missing_program_are_refused),

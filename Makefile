@@ -17,9 +17,14 @@ $(BUILD)/build.ninja:
 demo: deps-test all
 	@tools/demo $(BUILD)
 
-# Every test; ends with the line "N passed, N failed".
+# Every test but the guests; ends with the line "N passed, N failed".
 test: deps-test all
 	@tools/run-tests $(BUILD) $(TESTFLAGS)
+
+# Stock Linux kernels under a QEMU with our processor inside; builds QEMU first,
+# which is kept outside of this tree.
+test-guest: deps-guest all
+	@tools/run-tests $(BUILD) --suite guest $(TESTFLAGS)
 
 # Every bench; prints tables, writes $(BUILD)/bench.json.
 bench: all
@@ -37,9 +42,12 @@ deps-build:
 deps-test:
 	@tools/deps ensure build test
 
+deps-guest:
+	@tools/deps ensure build test guest
+
 # What is missing for all of it, CI included.  Changes nothing.
 check-deps:
-	@missing=$$(tools/deps missing build test ci); \
+	@missing=$$(tools/deps missing build test guest ci); \
 	if [ -n "$$missing" ]; then \
 		echo "missing:" $$missing; exit 1; \
 	else \
@@ -47,4 +55,4 @@ check-deps:
 	fi
 
 .NOTPARALLEL:
-.PHONY: all demo test bench install clean deps-build deps-test check-deps
+.PHONY: all demo test test-guest bench install clean deps-build deps-test deps-guest check-deps

@@ -1,0 +1,148 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# Build QEMU with our processor inside, and print the path of the result: a
+# qemu-system-x86_64 that finds its firmware by itself.
+#
+#   qemu/build.sh [--release bookworm|trixie] [--plain]
+#
+# --release  whose source package: bookworm has QEMU 7.2 (the default), trixie 10.0
+# --plain    without our change, to compare with
+#
+# Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/swsgx/qemu.  A build of the
+# same sources is used again at once; a change to the glue or to the processor
+# costs half a minute, the first build some three minutes on two processors.
+set -eu
+
+here=$(dirname "$(readlink -f "$0")")
+release=bookworm
+plain=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--release) release=${2:?--release needs a name}; shift 2 ;;
+	--plain) plain=1; shift ;;
+	*) sed -n '3,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+	esac
+done
+
+fail()
+{
+	echo "qemu/build.sh: $*" >&2
+	exit 1
+}
+
+for tool in gcc ninja meson pkg-config python3 dpkg-source; do
+	command -v "$tool" >/dev/null || fail "no $tool: run tools/deps ensure build guest"
+done
+for library in glib-2.0 pixman-1 zlib nettle; do
+	pkg-config --exists "$library" ||
+		fail "the headers of $library are missing: run tools/deps ensure build guest"
+done
+
+# A checkout brings the processor's sources, an installation its library.
+top=$(dirname "$here")
+[ -f "$top/src/isa/meson.build" ] || top=
+
+key()
+{
+	if [ -n "$plain" ]; then
+		echo plain
+	elif [ -n "$top" ]; then
+		find "$here/swsgx" "$here/apply" "$here/build.sh" "$top/src/isa" "$top/src/inject" \
+			"$top/include/swsgx" -type f | LC_ALL=C sort | xargs cat | sha256sum | cut -c 1-16
+	else
+		find "$here" "$(pkg-config --variable=libdir swsgx-isa)"/libswsgx-i*.a -type f |
+			LC_ALL=C sort | xargs cat | sha256sum | cut -c 1-16
+	fi
+}
+
+root=${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/swsgx/qemu/$release
+result=$root/bin/$(key)
+if [ -x "$result/qemu-system-x86_64" ]; then
+	touch "$result"
+	echo "$result/qemu-system-x86_64"
+	exit 0
+fi
+
+source=$("$here/debian" "$release" source qemu)
+seabios=$("$here/debian" "$release" deb seabios)
+data=$("$here/debian" "$release" deb qemu-system-data)
+ipxe=$("$here/debian" "$release" deb ipxe-qemu)
+
+mkdir -p "$root/bin"
+exec 9>"$root/lock"
+flock 9
+log=$root/log
+: >"$log"
+
+quietly()
+{
+	if ! "$@" >>"$log" 2>&1; then
+		tail -n 30 "$log" >&2
+		fail "failed: $* (all of it is in $log)"
+	fi
+}
+
+tree=$root/tree${plain:+-plain}
+build=$root/build${plain:+-plain}
+if [ "$(cat "$tree/.from" 2>/dev/null)" != "$source" ]; then
+	rm -rf "$tree" "$build"
+	cp -r "$source" "$tree"
+	echo "$source" >"$tree/.from"
+fi
+
+# The library with nettle inside, whatever the checkout is configured for: QEMU
+# is under the GPL, version 2.
+library()
+{
+	if [ ! -f "$root/isa/build.ninja" ] || [ "$(cat "$root/isa.from")" != "$top" ]; then
+		rm -rf "$root/isa"
+		quietly meson setup "$root/isa" "$top" -Dcrypto=nettle -Dbuildtype=release \
+			-Dprefix="$root/isa-installed" -Dlibdir=lib
+		echo "$top" >"$root/isa.from"
+	fi
+	quietly ninja -C "$root/isa" src/isa/libswsgx-isa.a src/inject/libswsgx-inject.a
+	quietly meson install -C "$root/isa" --no-rebuild --tags devel --quiet
+}
+
+paths=
+if [ -z "$plain" ]; then
+	if [ -n "$top" ]; then
+		library
+		paths=$root/isa-installed/lib/pkgconfig
+	fi
+	case $(PKG_CONFIG_PATH=$paths pkg-config --static --libs swsgx-isa) in
+	*-lcrypto*) fail "swsgx-isa was built with OpenSSL, which QEMU's licence does not allow" ;;
+	esac
+	quietly "$here/apply" "$tree"
+fi
+
+if [ ! -f "$build/build.ninja" ]; then
+	rm -rf "$build"
+	mkdir "$build"
+	compiler=gcc
+	command -v ccache >/dev/null && compiler='ccache gcc'
+	cd "$build"
+	quietly env PKG_CONFIG_PATH="$paths" "$tree/configure" --cc="$compiler" \
+		--target-list=x86_64-softmmu --without-default-features --enable-system --enable-tcg \
+		--disable-docs --disable-werror --disable-install-blobs
+	cd "$here"
+fi
+quietly ninja -C "$build" qemu-system-x86_64
+
+work=$(mktemp -d "$root/bin/.new.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cp "$build/qemu-system-x86_64" "$work/qemu"
+printf '#!/bin/sh\nexec "%s/qemu" -L "%s" -L "%s" -L "%s" "$@"\n' "$result" \
+	"$seabios/usr/share/seabios" "$data/usr/share/qemu" "$ipxe/usr/lib/ipxe/qemu" \
+	>"$work/qemu-system-x86_64"
+chmod 755 "$work" "$work/qemu-system-x86_64"
+rm -rf "$result"
+mv "$work" "$result"
+
+# Old results, but the four used last.
+# shellcheck disable=SC2012 # we name these directories
+ls -dt "$root"/bin/*/ | tail -n +6 | while read -r old; do
+	[ "$old" = "$result/" ] || rm -rf "$old"
+done
+echo "$result/qemu-system-x86_64"

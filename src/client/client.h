@@ -145,6 +145,9 @@ CLIENT_SIGSAFE struct isa_encl_view client_encl_view(struct client_encl *encl);
 
 /* --- vepc.c: virtual EPC mapped into this process ------------------------------- */
 
+/** client_vepc_opened() - did the open of @fd succeed?  0 or -errno. */
+int client_vepc_opened(int fd);
+
 /**
  * client_vepc_fault() - the program touched @addr of virtual EPC.
  * Return: 0 it may try again; -errno it cannot have the page.

@@ -130,6 +130,8 @@ static int attach(struct client_encl *encl)
 	int fds[2];
 	int ret = client_call(encl->sock, &req, &done, fds);
 
+	if (!ret && done.result < 0)
+		ret = (int)done.result;
 	if (!ret && fds[0] < 0)
 		encl->vepc_id = done.base;
 	if (ret || fds[0] < 0)

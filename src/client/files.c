@@ -62,7 +62,7 @@ static int fail(int error)
 
 static int open_device(const struct device_file *file, int flags)
 {
-	int fd;
+	int fd, error;
 
 	if (flags & O_DIRECTORY)
 		return fail(ENOTDIR);
@@ -71,7 +71,13 @@ static int open_device(const struct device_file *file, int flags)
 	/* What was loaded since the program began may ask about SGX, too. */
 	client_rewrite();
 	fd = client_connect(file->device, flags & O_CLOEXEC);
-	return fd < 0 ? fail(-fd) : fd;
+	if (fd < 0)
+		return fail(-fd);
+	error = strcmp(file->device, PROTO_VEPC) ? 0 : client_vepc_opened(fd);
+	if (!error)
+		return fd;
+	sys_close(fd);
+	return fail(-error);
 }
 
 static bool has_mode(int flags)

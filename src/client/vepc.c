@@ -9,6 +9,15 @@
 #include "client.h"
 #include "sys.h"
 
+int client_vepc_opened(int fd)
+{
+	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_ATTACH };
+	struct proto_frame done;
+	int ret = client_call(fd, &req, &done, NULL);
+
+	return ret ? ret : (int)done.result;
+}
+
 static bool is_vepc(const struct client_vma *vma)
 {
 	return vma && vma->encl->vepc_id;

@@ -450,11 +450,11 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 		call.ahead_addr = req->source_addr;
 		call.ahead_size = req->source_size;
 	}
-	if (dev->vepc)
+	if (dev->vepc_id)
 		vepc_serve(&call, dev, req, &done);
 	else if (req->op != PROTO_OP_ATTACH)
 		serve_enclave(&call, req, &done);
-	if (req->op == PROTO_OP_ATTACH && !dev->vepc)
+	if (req->op == PROTO_OP_ATTACH && !dev->vepc_id)
 		send_attached(&call);
 	else
 		send_done(&call, &done);

@@ -135,7 +135,7 @@ void device_put(struct device *dev)
 {
 	if (atomic_fetch_sub(&dev->refs, 1) != 1)
 		return;
-	if (dev->vepc)
+	if (dev->vepc_id)
 		vepc_close(dev);
 	else
 		close_enclave(dev);

@@ -76,8 +76,9 @@ struct device {
 	pthread_mutex_t calls_lock;	/* guards nr_calls, and what is watched for */
 	unsigned int nr_calls;		/* being served */
 	/* Of /dev/sgx_vepc only, where there is no enclave: */
-	struct sgx_vepc *vepc;
-	uint64_t vepc_id;
+	uint64_t vepc_id;		/* 0: an enclave */
+	struct sgx_vepc *vepc;		/* NULL: vepc_error says why */
+	int vepc_error;
 	struct device *next_vepc;	/* guarded by server.vepcs_lock */
 };
 
@@ -95,7 +96,11 @@ void device_put(struct device *dev);
 
 struct call;
 
-/** vepc_open() - give @dev, whose owner is known, its instance.  0 or -errno. */
+/**
+ * vepc_open() - give @dev, whose owner is known, an id and an instance.
+ * Return: 0, also when there can be no instance: then each request gets to know why;
+ * -EIO without an id.
+ */
 int vepc_open(struct device *dev);
 void vepc_close(struct device *dev);
 

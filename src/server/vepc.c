@@ -14,16 +14,16 @@ int vepc_open(struct device *dev)
 {
 	const struct sgx_vepc_config config = { .owner = dev->owner };
 	struct server *s = dev->server;
-	int ret;
 
 	/* 0 says that there is no virtual EPC. */
 	while (!dev->vepc_id) {
 		if (getrandom(&dev->vepc_id, sizeof(dev->vepc_id), 0) != sizeof(dev->vepc_id))
 			return -EIO;
 	}
-	ret = sgx_vepc_create(s->pool, &config, &dev->vepc);
-	if (ret)
-		return ret;
+	/* The open succeeded already: the program hears of it in its next request. */
+	dev->vepc_error = sgx_vepc_create(s->pool, &config, &dev->vepc);
+	if (dev->vepc_error)
+		return 0;
 	pthread_mutex_lock(&s->vepcs_lock);
 	dev->next_vepc = s->vepcs;
 	s->vepcs = dev;
@@ -36,6 +36,8 @@ void vepc_close(struct device *dev)
 	struct server *s = dev->server;
 	struct device **p = &s->vepcs;
 
+	if (!dev->vepc)
+		return;
 	pthread_mutex_lock(&s->vepcs_lock);
 	while (*p != dev)
 		p = &(*p)->next_vepc;
@@ -97,6 +99,10 @@ static void serve_rdmsr(struct device *dev, uint32_t msr, struct proto_frame *do
 void vepc_serve(struct call *call, struct device *dev, const struct proto_request *req,
 		struct proto_frame *done)
 {
+	if (!dev->vepc) {
+		done->result = dev->vepc_error;
+		return;
+	}
 	switch (req->op) {
 	case PROTO_OP_IOCTL:
 		done->result = serve_ioctl(dev, (unsigned int)req->a, req->b);

@@ -330,6 +330,46 @@ static void a_leaf_is_executed_once(void **state)
 	machine_stop(&m);
 }
 
+/* A request on @sock for which there is no instance; its result. */
+static int64_t attach_result(int sock)
+{
+	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_ATTACH };
+	struct raw_frame done;
+	struct guest nobody;
+
+	return call(&nobody, sock, &req, &done) ? done.frame.result : -ENODEV;
+}
+
+static void after_a_leak_none_is_opened_when_that_is_the_policy(void **state)
+{
+	struct server_config config = {
+		.epc_size = 64 * SGX_PAGE_SIZE, .profile = isa_profile_at(0),
+		.on_leak = SGX_EPC_LEAK_REFUSE,
+	};
+	struct inject_plan plan;
+	struct machine m;
+	struct guest g;
+	char why[128];
+	int sock;
+
+	memset(&plan, 0, sizeof(plan));
+	assert_true(inject_add(&plan, "EREMOVE:nth=1,code=SGX_ENCLAVE_ACT", why, sizeof(why)));
+	config.inject = &plan;
+	machine_start_with(&m, &config);
+	open_guest(&m, &g);
+	assert_done(ecreate(&g, at(0, 0)));
+	close_guest(&g);
+	while (server_stat(m.server).in_use)
+		usleep(1000);
+	assert_int_equal(server_stat(m.server).leaked, 1);
+	sock = raw_connect(&m, PROTO_VEPC);
+	assert_int_equal(attach_result(sock), -EBUSY);
+	close(sock);
+	machine_let_go(&m);
+	assert_true(machine_has_ended(&m, RAW_PATIENCE_S * 1000));
+	server_destroy(m.server);
+}
+
 /* --- from threads --------------------------------------------------------------------- */
 
 #define NR_ROUNDS 60
@@ -387,6 +427,7 @@ int main(void)
 		cmocka_unit_test(answers_of_a_wrong_size_are_no_answer),
 		cmocka_unit_test(a_client_that_hangs_up_amid_a_leaf_leaves_nothing),
 		cmocka_unit_test(a_leaf_is_executed_once),
+		cmocka_unit_test(after_a_leak_none_is_opened_when_that_is_the_policy),
 		cmocka_unit_test(everything_at_once_loses_no_page),
 	};
 

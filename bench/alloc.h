@@ -49,7 +49,7 @@ void churn(struct worker *w, void *ctx, void *(*alloc)(void *), void (*give)(voi
 	for (i = 0; i < NR_HELD; i++)
 		w->held[i] = alloc(ctx);
 	pthread_barrier_wait(w->start);
-	start = now_ns();
+	start = thread_ns();
 	for (i = 0; i < NR_PAIRS; i++) {
 		void **slot = &w->held[slots[i % NR_SLOTS]];
 
@@ -58,7 +58,7 @@ void churn(struct worker *w, void *ctx, void *(*alloc)(void *), void (*give)(voi
 		if (!*slot)
 			abort();
 	}
-	w->ns = (now_ns() - start) / NR_PAIRS;
+	w->ns = (thread_ns() - start) / NR_PAIRS;
 	for (i = 0; i < NR_HELD; i++)
 		give(ctx, w->held[i]);
 }

@@ -94,7 +94,10 @@ static uint32_t near_node(struct sgx_epc_pool *pool)
 	return epc_node_find(pool, pool->port.node(pool->port.ctx));
 }
 
-/* Inside a cache: its latest page; NULL when it is empty. */
+/*
+ * Inside a cache: its latest page; NULL when it is empty, or that page is not what
+ * it should be, which is how one would be found that two threads freed at once.
+ */
 static inline struct sgx_epc_page *cache_take(struct sgx_epc_cache *cache,
 					      const struct sgx_epc_owner *owner)
 {
@@ -104,16 +107,15 @@ static inline struct sgx_epc_page *cache_take(struct sgx_epc_cache *cache,
 	if (!nr)
 		return NULL;
 	page = cache->pages[nr - 1];
-	/* Also how a page would be found that two threads have freed at once. */
 	if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CACHED)
-		epc_bug(cache->pool, page, "sgx_alloc_epc_page");
+		return NULL;
 	atomic_store_explicit(&cache->nr, nr - 1, memory_order_relaxed);
 	page->owner = owner;
 	atomic_store_explicit(&page->state, EPC_PAGE_CLEAN, memory_order_relaxed);
 	return page;
 }
 
-/* The whole fast path; NULL when it is not enough. */
+/* The whole fast path; NULL when it is not enough, or something is wrong. */
 static inline struct sgx_epc_page *take_fast(struct sgx_epc_cache *cache,
 					     const struct sgx_epc_owner *owner)
 {
@@ -336,7 +338,8 @@ void sgx_free_epc_pages(struct sgx_epc_pool *pool, struct sgx_epc_page *const *p
 /*
  * The gate again, without a lock: inside a cache nobody can report @page as
  * poisoned, and two frees of a page at once are found when it is handed out.
- * Return: false when @page cannot enter this way, or there is no room.
+ * Its owner is no more charged.  Return: false when @page cannot enter this way,
+ * or there is no room.
  */
 static inline bool cache_put(struct sgx_epc_cache *cache, struct sgx_epc_page *page)
 {
@@ -345,7 +348,6 @@ static inline bool cache_put(struct sgx_epc_cache *cache, struct sgx_epc_page *p
 	if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CLEAN ||
 	    nr == cache->size)
 		return false;
-	epc_page_uncharge(page);
 	page->owner = NULL;
 	atomic_store_explicit(&page->state, EPC_PAGE_CACHED, memory_order_relaxed);
 	cache->pages[nr] = page;
@@ -353,12 +355,12 @@ static inline bool cache_put(struct sgx_epc_cache *cache, struct sgx_epc_page *p
 	return true;
 }
 
-/* The whole fast path.  Return: false when it is not enough. */
+/* The whole fast path.  Return: false when it is not enough, or something is wrong. */
 static inline bool put_fast(struct sgx_epc_cache *cache, struct sgx_epc_page *page)
 {
 	bool done;
 
-	if (!epc_cache_try_enter(cache))
+	if (is_charged(page->owner) || !epc_cache_try_enter(cache))
 		return false;
 	done = cache_put(cache, page);
 	epc_cache_leave(cache);
@@ -369,6 +371,7 @@ static inline bool put_fast(struct sgx_epc_cache *cache, struct sgx_epc_page *pa
 static bool put_through(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache,
 			struct sgx_epc_page *page)
 {
+	const struct sgx_epc_owner *owner = page->owner;
 	bool done = false;
 
 	epc_cache_enter(cache);
@@ -379,6 +382,8 @@ static bool put_through(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache,
 		done = cache_put(cache, page);
 	}
 	epc_cache_leave(cache);
+	if (done && owner)
+		epc_group_uncharge(owner->group);
 	return done;
 }
 

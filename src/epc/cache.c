@@ -13,7 +13,7 @@
 
 /* --- entering ---------------------------------------------------------------- */
 
-void epc_cache_shared(const struct sgx_epc_pool *pool)
+static _Noreturn void shared(const struct sgx_epc_pool *pool)
 {
 	pool->port.log(pool->port.ctx, EPC_LOG_ERROR,
 		       "BUG: two threads use one cache of EPC pages at a time");
@@ -31,7 +31,7 @@ void epc_cache_enter(struct sgx_epc_cache *cache)
 
 	for (;;) {
 		if (atomic_exchange_explicit(&cache->busy, true, memory_order_seq_cst))
-			epc_cache_shared(cache->pool);
+			shared(cache->pool);
 		if (!is_revoked(cache))
 			return;
 		epc_cache_leave(cache);
@@ -85,8 +85,13 @@ void epc_cache_flush(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, uin
 	epc_lock(&node->lock, &pool->port);
 	node->nr_out -= nr - keep;
 	/* Least recently used first, so that the list too begins with the latest. */
-	while (nr > keep)
-		epc_node_take_in(pool, node, cache->pages[--nr], false);
+	while (nr > keep) {
+		struct sgx_epc_page *page = cache->pages[--nr];
+
+		if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CACHED)
+			epc_bug(pool, page, __func__);
+		epc_node_take_in(pool, node, page, false);
+	}
 	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
 	epc_unlock(&node->lock);
 }

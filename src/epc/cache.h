@@ -41,10 +41,6 @@ struct sgx_epc_cache {
 	struct sgx_epc_page *pages[EPC_CACHE_MAX];
 };
 
-/** epc_cache_shared() - two threads have one number: abort. */
-__attribute__((cold)) _Noreturn
-void epc_cache_shared(const struct sgx_epc_pool *pool);
-
 /**
  * epc_cache_try_enter() - be inside, until epc_cache_leave(), the fast way.
  * Return: false when there is reason to use epc_cache_enter().
@@ -52,7 +48,7 @@ void epc_cache_shared(const struct sgx_epc_pool *pool);
 static inline bool epc_cache_try_enter(struct sgx_epc_cache *cache)
 {
 	if (atomic_load_explicit(&cache->busy, memory_order_relaxed))
-		epc_cache_shared(cache->pool);
+		return false;
 	atomic_store_explicit(&cache->busy, true, memory_order_relaxed);
 	/* Pairs with epc_port.barrier in epc_caches_seize(). */
 	atomic_signal_fence(memory_order_seq_cst);
@@ -67,7 +63,10 @@ static inline void epc_cache_leave(struct sgx_epc_cache *cache)
 	atomic_store_explicit(&cache->busy, false, memory_order_release);
 }
 
-/** epc_cache_enter() - the same whatever asks for attention; waits while it is revoked. */
+/**
+ * epc_cache_enter() - the same whatever asks for attention; waits while it is
+ * revoked, and aborts when another thread is inside.
+ */
 void epc_cache_enter(struct sgx_epc_cache *cache);
 
 /**

@@ -6,10 +6,9 @@
  * atomic counter for all nodes.  Beside them DPDK's rte_mempool, where there is one.
  *
  * Each thread holds 1024 pages and again and again gives back a random one and
- * takes another.  The allocators take turns in one process, round by round, so
- * that what disturbs one disturbs all; ratios are those of the rounds.  The best
- * rounds would not do: two threads that happen to run one after the other do not
- * wait for each other.
+ * takes another.  The allocators take turns in one process, round by round.  A round
+ * counts when no thread was interrupted in it: on a machine in use two threads
+ * often run one after the other, and then do not wait for each other.
  */
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -27,6 +26,7 @@
 #include "alloc.h"
 
 #define NR_ROUNDS 31u
+#define MAX_ROUNDS 400u	/* with those that do not count */
 #define MAX_THREADS 2u
 #define MAX_ALLOCATORS 4u
 
@@ -234,51 +234,57 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Return: nanoseconds of a pair, of the thread that fared worst. */
+/* Return: nanoseconds of a pair, of the thread that fared worst; < 0: does not count. */
 static double measure(const struct allocator *a, unsigned int nr_threads)
 {
 	static struct worker workers[MAX_THREADS];
-	pthread_barrier_t start;
+	atomic_uint late = nr_threads;
+	bool disturbed = false;
 	double worst = 0;
 	unsigned int i;
 
-	pthread_barrier_init(&start, NULL, nr_threads);
 	for (i = 0; i < nr_threads; i++) {
 		workers[i].a = a;
 		workers[i].nr = i;
-		workers[i].start = &start;
+		workers[i].late = &late;
 		if (pthread_create(&workers[i].thread, NULL, work, &workers[i]))
 			abort();
 	}
 	for (i = 0; i < nr_threads; i++) {
 		pthread_join(workers[i].thread, NULL);
+		disturbed |= workers[i].disturbed;
 		if (workers[i].ns > worst)
 			worst = workers[i].ns;
 	}
-	pthread_barrier_destroy(&start);
-	return worst;
+	return disturbed ? -1 : worst;
 }
 
 /* Medians: [threads - 1][allocator]. */
 static double times[MAX_THREADS][MAX_ALLOCATORS];
-static double speedups[MAX_THREADS][MAX_ALLOCATORS];	/* over the first allocator */
 
 static void compare(const struct allocator *all, size_t nr, unsigned int nr_threads)
 {
-	static double ns[MAX_ALLOCATORS][NR_ROUNDS], speedup[MAX_ALLOCATORS][NR_ROUNDS];
-	size_t i, round;
+	static double ns[MAX_ALLOCATORS][NR_ROUNDS];
+	size_t counted[MAX_ALLOCATORS] = { 0 };
+	unsigned int round;
+	double one;
+	size_t i;
 
-	for (i = 0; i < nr; i++)
-		measure(&all[i], nr_threads);	/* warm up */
-	for (round = 0; round < NR_ROUNDS; round++) {
+	for (round = 0; round < MAX_ROUNDS; round++) {
 		for (i = 0; i < nr; i++) {
-			ns[i][round] = measure(&all[i], nr_threads);
-			speedup[i][round] = ns[0][round] / ns[i][round];
+			if (counted[i] == NR_ROUNDS)
+				continue;
+			one = measure(&all[i], nr_threads);
+			/* The first one warms up. */
+			if (round && one > 0)
+				ns[i][counted[i]++] = one;
 		}
 	}
 	for (i = 0; i < nr; i++) {
-		times[nr_threads - 1][i] = median(ns[i], NR_ROUNDS);
-		speedups[nr_threads - 1][i] = median(speedup[i], NR_ROUNDS);
+		if (counted[i] < NR_ROUNDS)
+			fprintf(stderr, "%s, %u threads: %zu rounds of %u undisturbed\n",
+				all[i].name, nr_threads, counted[i], NR_ROUNDS);
+		times[nr_threads - 1][i] = counted[i] ? median(ns[i], counted[i]) : 0;
 	}
 }
 
@@ -295,7 +301,7 @@ static void print_table(const struct allocator *all, size_t nr)
 		for (n = 0; n < MAX_THREADS; n++)
 			printf(" %7.1f ns", times[n][i]);
 		for (n = 0; n < MAX_THREADS; n++)
-			printf(" %15.1fx", speedups[n][i]);
+			printf(" %15.1fx", times[n][0] / times[n][i]);
 		printf(" %13.2fx\n", 2 * times[0][i] / times[1][i]);
 	}
 }
@@ -312,7 +318,7 @@ static int write_json(const char *path, const struct allocator *all, size_t nr)
 		fprintf(out, "%s\n  {\"allocator\": \"%s\", \"one_thread\": %.2f, \"two_threads\": %.2f, "
 			"\"speedup_one\": %.2f, \"speedup_two\": %.2f, \"scaling\": %.2f}",
 			i ? "," : "", all[i].name, times[0][i], times[1][i],
-			speedups[0][i], speedups[1][i],
+			times[0][0] / times[0][i], times[1][0] / times[1][i],
 			2 * times[0][i] / times[1][i]);
 	fprintf(out, "\n]}\n");
 	return fclose(out);

@@ -7,6 +7,8 @@
 #define SWSGX_BENCH_ALLOC_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -14,7 +16,7 @@
 
 #define NR_PAGES 32768u		/* 128 MiB of EPC */
 #define NR_HELD 1024u		/* per thread; a power of two */
-#define NR_PAIRS 400000u	/* per thread and round */
+#define NR_PAIRS 100000u	/* per thread and round */
 #define NR_SLOTS (1u << 16)
 
 /* Slots to replace, the same for all. */
@@ -22,17 +24,18 @@ extern uint16_t slots[NR_SLOTS];
 
 struct worker {
 	const struct allocator *a;
-	pthread_barrier_t *start;
+	atomic_uint *late;	/* threads that are not ready to start */
 	pthread_t thread;
 	unsigned int nr;
 	void *held[NR_HELD];
 	double ns;		/* per pair */
+	bool disturbed;		/* it did not run all the time */
 };
 
 struct allocator {
 	const char *name;
 	void *ctx;
-	/* Sets worker.ns.  Called in a thread of its own. */
+	/* Sets worker.ns and .disturbed.  Called in a thread of its own. */
 	void (*churn)(struct worker *w, void *ctx);
 };
 
@@ -43,13 +46,17 @@ struct allocator {
 static inline __attribute__((always_inline))
 void churn(struct worker *w, void *ctx, void *(*alloc)(void *), void (*give)(void *, void *))
 {
-	double start;
+	double start, ran;
 	unsigned int i;
 
 	for (i = 0; i < NR_HELD; i++)
 		w->held[i] = alloc(ctx);
-	pthread_barrier_wait(w->start);
-	start = thread_ns();
+	/* Who slept here would start late. */
+	atomic_fetch_sub(w->late, 1);
+	while (atomic_load(w->late))
+		;
+	start = now_ns();
+	ran = thread_ns();
 	for (i = 0; i < NR_PAIRS; i++) {
 		void **slot = &w->held[slots[i % NR_SLOTS]];
 
@@ -58,7 +65,9 @@ void churn(struct worker *w, void *ctx, void *(*alloc)(void *), void (*give)(voi
 		if (!*slot)
 			abort();
 	}
-	w->ns = (thread_ns() - start) / NR_PAIRS;
+	ran = thread_ns() - ran;
+	w->ns = (now_ns() - start) / NR_PAIRS;
+	w->disturbed = ran < 0.95 * w->ns * NR_PAIRS;
 	for (i = 0; i < NR_HELD; i++)
 		give(ctx, w->held[i]);
 }

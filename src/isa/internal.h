@@ -241,6 +241,7 @@ struct isa_secs_state {
 	/* Tracking.  Guarded by ETRACK's lock, which is the reader of @flushed. */
 	_Atomic uint64_t epoch;
 	_Atomic uint64_t flushed;	/* nobody holds translations from before this epoch */
+	_Atomic bool has_stragglers;	/* some of the current epoch's count are from before it */
 	_Atomic uint8_t tracking;	/* ISA_TRACKING, or the EWBs that rely on no ETRACK */
 	struct isa_encl_block block;	/* in use while none is shared */
 	_Atomic uint32_t initialized;	/* written under the build lock */

@@ -43,8 +43,8 @@ bool isa_xfrm_is_legal(const struct isa_machine *m, uint64_t xfrm)
 }
 
 /* What entry and exit need to know, apart from the counters. */
-static void fill_block(const struct isa_machine *m, struct isa_encl_block *blk, const struct sgx_secs *secs,
-		       const struct isa_secs_state *state)
+static void fill_block(const struct isa_machine *m, struct isa_encl_block *blk,
+		       const struct sgx_secs *secs, struct isa_secs_state *state)
 {
 	blk->base = secs->baseaddr;
 	blk->size = secs->size;
@@ -60,6 +60,7 @@ static void fill_block(const struct isa_machine *m, struct isa_encl_block *blk, 
 			      memory_order_relaxed);
 	atomic_store_explicit(&blk->nr_inside[0], 0, memory_order_relaxed);
 	atomic_store_explicit(&blk->nr_inside[1], 0, memory_order_relaxed);
+	atomic_store(&state->has_stragglers, false);
 	/* Pairs with the acquire in EENTER: all of the block before INIT. */
 	atomic_store_explicit(&blk->initialized,
 			      atomic_load_explicit(&state->initialized, memory_order_acquire),
@@ -121,12 +122,20 @@ void isa_secs_drop_child(struct isa_machine *m, uint32_t frame)
 
 /* --- tracking ------------------------------------------------------------- */
 
-/* Has everybody who entered before @epoch, the current one, left since? */
+/*
+ * Has everybody who entered before @epoch, the current one, left since?  Where
+ * stragglers cannot be told from who entered in this epoch, all count.
+ */
 static bool earlier_are_out(struct isa_machine *m, uint64_t frame, uint64_t epoch)
 {
-	if (atomic_load(&state_at(m, frame)->flushed) >= epoch)
+	struct isa_secs_state *state = state_at(m, frame);
+	struct isa_encl_block *blk = block_at(m, frame);
+
+	if (atomic_load(&state->flushed) >= epoch)
 		return true;
-	return !atomic_load(&block_at(m, frame)->nr_inside[(epoch + 1) & 1]);
+	if (atomic_load(&state->has_stragglers) && atomic_load(&blk->nr_inside[epoch & 1]))
+		return false;
+	return !atomic_load(&blk->nr_inside[(epoch + 1) & 1]);
 }
 
 bool isa_secs_try_track(struct sgx_secs *secs)
@@ -161,13 +170,16 @@ void isa_secs_release_epoch(struct sgx_secs *secs)
 bool isa_secs_track(struct isa_machine *m, uint64_t frame)
 {
 	struct isa_secs_state *state = state_at(m, frame);
+	struct isa_encl_block *blk = block_at(m, frame);
 	const uint64_t epoch = atomic_load(&state->epoch);
 
 	if (!earlier_are_out(m, frame, epoch))
 		return false;
+	/* Who flushed and stayed is counted where the new epoch is going to count. */
+	atomic_store(&state->has_stragglers, atomic_load(&blk->nr_inside[(epoch + 1) & 1]) > 0);
 	/* The machine's own first: a page stamped from here on waits for us. */
 	atomic_store(&state->epoch, epoch + 1);
-	atomic_store(&block_at(m, frame)->epoch, epoch + 1);
+	atomic_store(&blk->epoch, epoch + 1);
 	return true;
 }
 

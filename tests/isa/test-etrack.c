@@ -205,6 +205,27 @@ static void flushed_translations_complete_the_cycle(void **state)
 	paging_exit(&t);
 }
 
+/* Who flushed and stayed may have translations again: of that epoch, not of its own. */
+static void who_flushed_and_stayed_is_waited_for_again(void **state)
+{
+	struct isa_fixture *f = *state;
+	struct isa_thread t, late;
+
+	paging_enter(f, &t, FIXTURE_TCS);
+	assert_done(paging_etrack(f, FIXTURE_SECS));
+	isa_flush_translations(f->m, FIXTURE_SECS);
+	assert_done(paging_eblock(f, FIXTURE_RX));
+	assert_done(paging_etrack(f, FIXTURE_SECS));
+	assert_error(paging_ewb(f, FIXTURE_RX, 0, &out), SGX_NOT_TRACKED);
+	assert_error(paging_etrack(f, FIXTURE_SECS), SGX_PREV_TRK_INCMPL);
+	/* Not even when it cannot be told from who entered since. */
+	paging_enter(f, &late, PAGING_TCS2);
+	paging_exit(&t);
+	assert_error(paging_ewb(f, FIXTURE_RX, 0, &out), SGX_NOT_TRACKED);
+	paging_exit(&late);
+	assert_done(paging_ewb(f, FIXTURE_RX, 0, &out));
+}
+
 /* What the block says when shared counts just the same. */
 static void shared_block_is_what_counts(void **state)
 {
@@ -256,6 +277,7 @@ int main(void)
 		CASE(one_cycle_serves_a_batch),
 		CASE(two_cycles_later_nobody_is_asked),
 		CASE(flushed_translations_complete_the_cycle),
+		CASE(who_flushed_and_stayed_is_waited_for_again),
 		CASE(shared_block_is_what_counts),
 		CASE(enclaves_are_tracked_apart),
 	};

@@ -256,7 +256,7 @@ static void check_leak(const struct site *site, struct isa_outcome result)
 	fake_finish(&f);
 }
 
-static void every_failure_at_every_site_leaks_the_page(void **state)
+static void f48_every_failure_at_every_site_leaks_the_page(void **state)
 {
 	size_t i, j;
 
@@ -386,7 +386,7 @@ int main(void)
 		cmocka_unit_test(message_is_terminated_in_any_buffer),
 		cmocka_unit_test(longest_message_fits_its_log_record),
 		cmocka_unit_test(outcome_is_an_int_as_the_kernel_prints_it),
-		cmocka_unit_test(every_failure_at_every_site_leaks_the_page),
+		cmocka_unit_test(f48_every_failure_at_every_site_leaks_the_page),
 		cmocka_unit_test(child_without_eextend_leaks_alone_with_its_secs),
 		cmocka_unit_test(row_says_unknown_where_the_epcm_cannot_be_read),
 		cmocka_unit_test(loses_no_row_when_all_of_epc_leaks),

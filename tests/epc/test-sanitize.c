@@ -23,7 +23,7 @@ static void start_live(struct fake *f)
 	assert_counts(f, 0, 0, 0, SMALL_PAGES);
 }
 
-static void offers_nothing_before_it_is_sanitized(void **state)
+static void c1_11_offers_nothing_before_it_is_sanitized(void **state)
 {
 	struct sgx_epc_page *page;
 	struct fake f;
@@ -33,7 +33,7 @@ static void offers_nothing_before_it_is_sanitized(void **state)
 	fake_finish(&f);
 }
 
-static void cleans_a_secs_met_before_its_children(void **state)
+static void f78_cleans_a_secs_met_before_its_children(void **state)
 {
 	struct fake f;
 
@@ -134,7 +134,7 @@ static void does_nothing_when_stopped_before_the_start(void **state)
 	fake_finish(&f);
 }
 
-static void reports_no_failure_when_stopped_after_one(void **state)
+static void c1_28_reports_no_failure_when_stopped_after_one(void **state)
 {
 	struct stopper s;
 	struct fake f;
@@ -148,7 +148,7 @@ static void reports_no_failure_when_stopped_after_one(void **state)
 	fake_finish(&f);
 }
 
-static void allocates_while_sanitizing_is_incomplete(void **state)
+static void f79_allocates_while_sanitizing_is_incomplete(void **state)
 {
 	struct sgx_epc_page *page;
 	struct stopper s;
@@ -193,13 +193,13 @@ static void aborts_on_free_of_an_unsanitized_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(offers_nothing_before_it_is_sanitized),
-		cmocka_unit_test(cleans_a_secs_met_before_its_children),
+		cmocka_unit_test(c1_11_offers_nothing_before_it_is_sanitized),
+		cmocka_unit_test(f78_cleans_a_secs_met_before_its_children),
 		cmocka_unit_test(leaves_what_no_pass_can_clean),
 		cmocka_unit_test(stops_when_told_and_goes_on_later),
 		cmocka_unit_test(does_nothing_when_stopped_before_the_start),
-		cmocka_unit_test(reports_no_failure_when_stopped_after_one),
-		cmocka_unit_test(allocates_while_sanitizing_is_incomplete),
+		cmocka_unit_test(c1_28_reports_no_failure_when_stopped_after_one),
+		cmocka_unit_test(f79_allocates_while_sanitizing_is_incomplete),
 		cmocka_unit_test(aborts_on_free_of_an_unsanitized_page),
 	};
 

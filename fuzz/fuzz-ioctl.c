@@ -8,7 +8,8 @@
  *
  *	clang -g -O1 -std=c11 -D_GNU_SOURCE -Iinclude -fsanitize=fuzzer,address,undefined \
  *		-fno-sanitize-recover=all -o fuzz-ioctl fuzz/fuzz-ioctl.c tests/uapi/fixture.c \
- *		src/uapi/[a-z]*.c src/epc/[a-z]*.c src/isa/outcome.c -lcmocka -lpthread
+ *		src/uapi/[a-z]*.c src/epc/[a-z]*.c src/isa/outcome.c \
+ *		src/isa/bug.c -lcmocka -lpthread
  *
  * Run: ./fuzz-ioctl -max_total_time=120 -max_len=1024
  */

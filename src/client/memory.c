@@ -121,6 +121,14 @@ static long map_device(int fd, const char *device, const void *addr, size_t size
 	return ret;
 }
 
+/* Lock held. */
+static bool has_ours(uint64_t start, uint64_t size)
+{
+	const struct client_vma *vma = client_vma_next(start);
+
+	return vma && vma->start < start + size;
+}
+
 /* Other mappings may replace ours. */
 static void forget(uint64_t start, uint64_t size)
 {
@@ -129,7 +137,7 @@ static void forget(uint64_t start, uint64_t size)
 
 	source_forget();
 	client_lock(&saved);
-	any = client_vma_next(start) && client_vma_next(start)->start < start + size;
+	any = has_ours(start, size);
 	if (any)
 		client_vma_clear(start, start + size);
 	client_unlock(&saved);
@@ -164,26 +172,43 @@ CLIENT_EXPORT void *mmap64(void *addr, size_t size, int prot, int flags, int fd,
 
 /* --- munmap, mremap ------------------------------------------------------------------ */
 
-CLIENT_EXPORT int munmap(void *addr, size_t size)
+/*
+ * Under the lock: another thread may be given the addresses at once, and must
+ * not find its new mapping forgotten.
+ */
+static long unmap_ours(uint64_t start, uint64_t size)
 {
-	const long ret = sys_munmap(addr, size);
+	uint64_t saved;
+	long ret;
 
+	client_lock(&saved);
+	ret = sys_munmap((void *)(uintptr_t)start, size);
 	if (!ret)
-		forget((uintptr_t)addr, page_up(size));
-	return result(ret);
+		client_vma_clear(start, start + size);
+	client_unlock(&saved);
+	client_encl_put(NULL);
+	return ret;
 }
 
 static bool is_ours(uint64_t start, uint64_t size)
 {
-	const struct client_vma *vma;
 	uint64_t saved;
 	bool ours;
 
 	client_lock(&saved);
-	vma = client_vma_next(start);
-	ours = vma && vma->start < start + size;
+	ours = has_ours(start, size);
 	client_unlock(&saved);
 	return ours;
+}
+
+CLIENT_EXPORT int munmap(void *addr, size_t size)
+{
+	const uint64_t start = (uintptr_t)addr;
+	const long ret = is_ours(start, page_up(size)) ? unmap_ours(start, page_up(size))
+						       : sys_munmap(addr, size);
+
+	source_forget();
+	return result(ret);
 }
 
 CLIENT_EXPORT void *mremap(void *old, size_t old_size, size_t new_size, int flags, ...)

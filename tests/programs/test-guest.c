@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * /dev/sgx_vepc as a hypervisor's process sees it, and the guest's kernel that a
- * program with virtual EPC may play.  To be run with an EPC of 1 MiB, 256 pages.
+ * program with virtual EPC may play.  To be run with an EPC of 256 KiB, 64 pages.
  */
 #include <asm/sgx.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,7 +26,7 @@
 #include "measure.h"
 #include "sigstruct.h"
 
-#define EPC_PAGES 256
+#define EPC_PAGES 64
 #define NR_PAGES 16
 #define BASE 0x10000000000ull
 #define SIZE 0x10000ull
@@ -531,6 +532,71 @@ static void f88_a_guest_may_not_provision(void **state)
 	close_instance(&v);
 }
 
+/* --- from threads ------------------------------------------------------------------------ */
+
+#define NR_THREADS 3
+#define NR_ROUNDS 50
+
+/* Each touches, maps, and runs leaves on pages of its own in one instance. */
+struct guest_cpu {
+	pthread_t thread;
+	struct instance *v;
+	unsigned int nr;
+	bool failed;
+};
+
+static void *run_cpu(void *arg)
+{
+	struct guest_cpu *cpu = arg;
+	uint8_t *const mine = cpu->v->epc + cpu->nr * PAGE_SIZE;
+	unsigned int i;
+
+	for (i = 0; i < NR_ROUNDS; i++) {
+		struct secinfo info __attribute__((aligned(64))) = { .flags = SECINFO_SECS };
+		struct secs source_of_secs __attribute__((aligned(4096))) = {
+			.size = SIZE, .baseaddr = BASE, .ssaframesize = 1,
+			.attributes = ATTR_MODE64BIT, .xfrm = XFRM_X87_SSE,
+		};
+		const struct pageinfo pi = { .srcpge = &source_of_secs, .secinfo = &info };
+		volatile uint8_t *again = mmap(NULL, NR_PAGES * PAGE_SIZE, PROT_READ, MAP_SHARED,
+					       cpu->v->fd, 0);
+
+		encls(ENCLS_ECREATE, &pi, mine, NULL);
+		cpu->failed |= again[i % NR_PAGES * PAGE_SIZE] != 0xff;
+		cpu->failed |= encls(ENCLS_EREMOVE, NULL, mine, NULL).rax != 0;
+		munmap((void *)(uintptr_t)again, NR_PAGES * PAGE_SIZE);
+	}
+	return NULL;
+}
+
+static void a_guest_has_several_processors(void **state)
+{
+	struct guest_cpu cpus[NR_THREADS];
+	struct instance v = open_instance();
+	int status_of_child;
+	unsigned int i;
+
+	for (i = 0; i < NR_THREADS; i++) {
+		cpus[i] = (struct guest_cpu){ .v = &v, .nr = i };
+		assert_int_equal(pthread_create(&cpus[i].thread, NULL, run_cpu, &cpus[i]), 0);
+	}
+	/* Children come and go meanwhile, and keep nothing. */
+	for (i = 0; i < 20; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(TRAP_OF(v.epc[0] = 1).sig == SIGSEGV ? 0 : 1);
+		assert_int_equal(waitpid(pid, &status_of_child, 0), pid);
+		assert_int_equal(status_of_child, 0);
+	}
+	for (i = 0; i < NR_THREADS; i++) {
+		pthread_join(cpus[i].thread, NULL);
+		assert_false(cpus[i].failed);
+	}
+	close_instance(&v);
+	assert_all_free();
+}
+
 /* Known deviation: the guest's processes, which would map it, do not exist. */
 static void an_enclave_in_virtual_epc_cannot_be_entered(void **state)
 {
@@ -584,6 +650,7 @@ int main(void)
 		cmocka_unit_test(written_out_to_nowhere_it_stays),
 		cmocka_unit_test(faults_are_those_of_the_leaf),
 		cmocka_unit_test(f88_a_guest_may_not_provision),
+		cmocka_unit_test(a_guest_has_several_processors),
 		cmocka_unit_test(an_enclave_in_virtual_epc_cannot_be_entered),
 		cmocka_unit_test(a_system_call_does_not_touch_a_page_first),
 	};

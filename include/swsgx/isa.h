@@ -22,6 +22,14 @@
 
 #include <swsgx/arch.h>
 
+/*
+ * Version of this interface: one more with each change that programs written for
+ * it notice.  isa_version() is the library's.
+ */
+#define SWSGX_ISA_VERSION 1u
+
+uint32_t isa_version(void);
+
 /* --- outcomes ------------------------------------------------------------ */
 
 enum sgx_error {

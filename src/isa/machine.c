@@ -8,6 +8,11 @@
 
 #include "internal.h"
 
+uint32_t isa_version(void)
+{
+	return SWSGX_ISA_VERSION;
+}
+
 static bool section_is_valid(const struct isa_section *s)
 {
 	return s->nr_pages && isa_is_aligned(s->pa, SGX_PAGE_SIZE) &&

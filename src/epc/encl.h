@@ -86,12 +86,15 @@ struct epc_queue {
 /* Pages loaded last are no victims while there are others: who faults must get on. */
 #define EPC_NR_RECENT 8u
 
+#define EPC_COLD 256u
+
 /* Which pages to write out; see victim.c. */
 struct epc_victims {
 	struct epc_queue probation, main;
 	uint64_t nr_evicted;		/* since creation: the clock of evicted_at */
 	struct epc_encl_page *recent[EPC_NR_RECENT];
 	unsigned int next_recent;
+	struct epc_encl_page *cursor;	/* of epc_victims_sample(); NULL: from the oldest on */
 };
 
 struct sgx_encl {
@@ -119,6 +122,7 @@ struct sgx_encl {
 	_Atomic(struct sgx_epc_page *) secs;	/* NULL before ECREATE and outside */
 	_Atomic uint64_t nr_pages;	/* EPC pages held, SECS and VA pages included */
 	_Atomic uint64_t nr_evictable;	/* in the queues of @victims */
+	_Atomic uint32_t coldness;	/* share of pages not accessed lately, of EPC_COLD */
 };
 
 /* --- encl.c ------------------------------------------------------------------ */
@@ -273,6 +277,9 @@ void epc_victims_remove(struct sgx_encl *encl, struct epc_encl_page *rec);
  */
 unsigned int epc_victims_pick(struct sgx_encl *encl, struct epc_encl_page **recs,
 			      unsigned int max);
+
+/** epc_victims_sample() - look at some pages to see how many are in use at all. */
+void epc_victims_sample(struct sgx_encl *encl);
 
 /* --- evict.c ---------------------------------------------------------------------- */
 

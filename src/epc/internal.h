@@ -142,6 +142,7 @@ struct epc_encls {
 	struct epc_lock lock;		/* nothing is taken under it */
 	struct sgx_encl *first;
 	uint64_t last_id;
+	uint64_t last_sampled;		/* id of the one looked at last; see reclaim.c */
 };
 
 struct sgx_epc_pool {

@@ -41,6 +41,12 @@ static inline void epc_lock(struct epc_lock *lock, const struct epc_port *port)
 		epc_lock_contended(lock, port);
 }
 
+/** epc_trylock() - take @lock unless somebody has it.  Return: true when taken. */
+static inline bool epc_trylock(struct epc_lock *lock)
+{
+	return !atomic_exchange_explicit(&lock->held, 1, memory_order_acquire);
+}
+
 /** epc_unlock() - pairs with the acquire of the next epc_lock(). */
 static inline void epc_unlock(struct epc_lock *lock)
 {

@@ -2,7 +2,8 @@
 /*
  * Making room: which enclave has to give pages, and how many at a time.  The one
  * with the most pages in EPC gives first, so that under pressure all that want
- * more than their share end with the same, and who has less is left alone.
+ * more than their share end with the same, and who has less is left alone.  Pages
+ * that are not in use weigh more, so that the idle do not keep what others need.
  *
  * A batch is the work of one thread on one enclave, under that enclave's lock.
  * The page it was done for never passes through the pool, where another thread
@@ -37,16 +38,27 @@ uint64_t epc_nr_evictable(struct sgx_epc_pool *pool, const struct sgx_epc_group 
 	return nr;
 }
 
+/* What a page weighs that nobody uses, next to one in use. */
+#define IDLE_WEIGHT 16u
+
+/* How much the enclave has, for comparison with others. */
+static uint64_t weight(const struct sgx_encl *encl, const struct sgx_epc_group *group)
+{
+	const uint64_t cold = atomic_load_explicit(&encl->coldness, memory_order_relaxed);
+
+	return nr_evictable(encl, group) * (EPC_COLD + (IDLE_WEIGHT - 1) * cold);
+}
+
 /* --- choosing the enclave ------------------------------------------------------ */
 
-/* A place in the order of enclaves, most pages first. */
+/* A place in the order of enclaves, the heaviest first. */
 struct rank {
-	uint64_t nr, id;
+	uint64_t weight, id;
 };
 
 static bool is_before(struct rank a, struct rank b)
 {
-	return a.nr != b.nr ? a.nr > b.nr : a.id > b.id;
+	return a.weight != b.weight ? a.weight > b.weight : a.id > b.id;
 }
 
 /*
@@ -56,14 +68,14 @@ static bool is_before(struct rank a, struct rank b)
 static struct sgx_encl *next_enclave(struct sgx_epc_pool *pool, const struct sgx_epc_group *group,
 				     struct rank *last)
 {
-	struct rank best = { .nr = 0 };
+	struct rank best = { .weight = 0 };
 	struct sgx_encl *encl, *found = NULL;
 
 	epc_lock(&pool->encls.lock, &pool->port);
 	for (encl = pool->encls.first; encl; encl = encl->next) {
-		const struct rank rank = { .nr = nr_evictable(encl, group), .id = encl->id };
+		const struct rank rank = { .weight = weight(encl, group), .id = encl->id };
 
-		if (rank.nr && is_before(*last, rank) && (!found || is_before(rank, best))) {
+		if (rank.weight && is_before(*last, rank) && (!found || is_before(rank, best))) {
 			best = rank;
 			found = encl;
 		}
@@ -128,16 +140,53 @@ static unsigned int evict_from(struct sgx_encl *encl, struct request *req)
 	return nr;
 }
 
+/* The enclaves in turns, so that what is known of those that need not give is fresh. */
+static struct sgx_encl *next_to_sample(struct sgx_epc_pool *pool)
+{
+	struct epc_encls *encls = &pool->encls;
+	struct sgx_encl *encl;
+
+	epc_lock(&encls->lock, &pool->port);
+	/* The list begins with the youngest: the next older one, or the first. */
+	for (encl = encls->first; encl && encl->id >= encls->last_sampled; encl = encl->next)
+		;
+	if (!encl)
+		encl = encls->first;
+	if (encl) {
+		encls->last_sampled = encl->id;
+		epc_encl_get(encl);
+	}
+	epc_unlock(&encls->lock);
+	return encl;
+}
+
+static void sample(struct sgx_epc_pool *pool)
+{
+	struct sgx_encl *encl = next_to_sample(pool);
+
+	if (!encl)
+		return;
+	/* Not worth waiting for. */
+	if (epc_trylock(&encl->lock)) {
+		if (!encl->is_released)
+			epc_victims_sample(encl);
+		epc_unlock(&encl->lock);
+	}
+	epc_encl_put(encl);
+}
+
 /* One enclave after the other until one had pages to give. */
 static uint64_t reclaim(struct request *req)
 {
-	struct rank last = { .nr = UINT64_MAX };
+	struct rank last = { .weight = UINT64_MAX };
 	struct sgx_encl *encl;
 	uint64_t nr = 0;
 
 	if (!req->max || !epc_pool_can_page(req->pool))
 		return 0;
 	atomic_fetch_add_explicit(&req->pool->nr_reclaimers, 1, memory_order_acq_rel);
+	if (req->pool->mm.young)
+		sample(req->pool);
 	while (!nr && (encl = next_enclave(req->pool, req->group, &last))) {
 		nr = evict_from(encl, req);
 		epc_encl_put(encl);

@@ -16,6 +16,9 @@
 #define MAX_HEAT 3u
 /* How many pages are looked at for one victim, at most. */
 #define MAX_LOOKS 32u
+#define NR_SAMPLED 4u
+/* Looks that coldness is an average over, roughly. */
+#define COLDNESS_LOOKS 16u
 
 /* --- queues -------------------------------------------------------------------- */
 
@@ -44,15 +47,23 @@ static void queue_unlink(struct epc_queue *q, struct epc_encl_page *rec)
 	q->nr--;
 }
 
-static void rotate(struct epc_queue *q, struct epc_encl_page *rec)
-{
-	queue_unlink(q, rec);
-	queue_push(q, rec);
-}
-
 static struct epc_queue *queue_of(struct epc_victims *v, const struct epc_encl_page *rec)
 {
 	return rec->flags & EPC_ENCL_PAGE_MAIN ? &v->main : &v->probation;
+}
+
+/* The cursor stays where it is when its page goes elsewhere. */
+static void detach(struct epc_victims *v, struct epc_encl_page *rec)
+{
+	if (v->cursor == rec)
+		v->cursor = rec->prev;
+	queue_unlink(queue_of(v, rec), rec);
+}
+
+static void rotate(struct epc_victims *v, struct epc_encl_page *rec)
+{
+	detach(v, rec);
+	queue_push(queue_of(v, rec), rec);
 }
 
 static uint64_t nr_queued(const struct epc_victims *v)
@@ -62,7 +73,7 @@ static uint64_t nr_queued(const struct epc_victims *v)
 
 static void promote(struct epc_victims *v, struct epc_encl_page *rec)
 {
-	queue_unlink(&v->probation, rec);
+	detach(v, rec);
 	rec->flags |= EPC_ENCL_PAGE_MAIN;
 	rec->heat = 0;
 	queue_push(&v->main, rec);
@@ -95,7 +106,7 @@ void epc_victims_remove(struct sgx_encl *encl, struct epc_encl_page *rec)
 {
 	if (!(rec->flags & EPC_ENCL_PAGE_QUEUED))
 		return;
-	queue_unlink(queue_of(&encl->victims, rec), rec);
+	detach(&encl->victims, rec);
 	rec->flags &= (uint8_t)~(EPC_ENCL_PAGE_QUEUED | EPC_ENCL_PAGE_MAIN) & 0xf;
 	atomic_fetch_sub_explicit(&encl->nr_evictable, 1, memory_order_relaxed);
 }
@@ -116,11 +127,25 @@ static bool is_recent(const struct epc_victims *v, const struct epc_encl_page *r
 	return false;
 }
 
-static bool is_young(const struct sgx_encl *encl, const struct epc_encl_page *rec)
+static bool is_young(struct sgx_encl *encl, const struct epc_encl_page *rec)
 {
 	const struct epc_mm_ops *mm = &encl->pool->mm;
+	uint32_t cold = atomic_load_explicit(&encl->coldness, memory_order_relaxed);
+	bool young;
 
-	return mm->young && mm->young(mm->ctx, encl->cookie, epc_record_la(encl, rec));
+	/* Without an answer there is no idleness either. */
+	if (!mm->young)
+		return false;
+	young = mm->young(mm->ctx, encl->cookie, epc_record_la(encl, rec));
+	cold -= cold / COLDNESS_LOOKS;
+	cold += young ? 0 : EPC_COLD / COLDNESS_LOOKS;
+	atomic_store_explicit(&encl->coldness, cold, memory_order_relaxed);
+	return young;
+}
+
+static void warm_up(struct epc_encl_page *rec)
+{
+	rec->heat = MAX_HEAT < rec->heat + 1u ? MAX_HEAT : (rec->heat + 1u) & 0xf;
 }
 
 /* Look at @rec, the oldest of its queue.  Return: true when it is to go. */
@@ -140,7 +165,7 @@ static bool is_victim(struct sgx_encl *encl, struct epc_encl_page *rec)
 	if (!young && !rec->heat)
 		return true;
 	if (young)
-		rec->heat = MAX_HEAT < rec->heat + 1u ? MAX_HEAT : (rec->heat + 1u) & 0xf;
+		warm_up(rec);
 	else
 		rec->heat--;
 	return false;
@@ -176,13 +201,41 @@ unsigned int epc_victims_pick(struct sgx_encl *encl, struct epc_encl_page **recs
 			break;
 		if (!is_recent(v, rec) && is_victim(encl, rec))
 			recs[nr++] = rec;
-		rotate(queue_of(v, rec), rec);
+		rotate(v, rec);
 	}
 	/* All of them in use: then the one that was looked at first. */
 	if (!nr && max && nr_queued(v)) {
 		recs[nr] = queue_to_look_at(v)->tail;
-		rotate(queue_of(v, recs[nr]), recs[nr]);
+		rotate(v, recs[nr]);
 		nr++;
 	}
 	return nr;
+}
+
+/* From the oldest page on, kept in the main queue before those on probation. */
+static struct epc_encl_page *next_to_sample(const struct epc_victims *v)
+{
+	if (v->cursor)
+		return v->cursor;
+	return v->main.nr ? v->main.tail : v->probation.tail;
+}
+
+/*
+ * Looking takes the answer away from the next look, so that it has to be kept.
+ * Nothing else changes: these pages are not about to be written out.
+ */
+void epc_victims_sample(struct sgx_encl *encl)
+{
+	struct epc_victims *v = &encl->victims;
+	unsigned int i;
+
+	for (i = 0; i < NR_SAMPLED; i++) {
+		struct epc_encl_page *rec = next_to_sample(v);
+
+		if (!rec)
+			return;
+		if (is_young(encl, rec))
+			warm_up(rec);
+		v->cursor = rec->prev;
+	}
 }

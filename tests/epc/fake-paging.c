@@ -405,6 +405,20 @@ void fake_paging_mm(struct epc_mm_ops *mm)
 	mm->kick = mm_kick;
 }
 
+bool fake_touch(struct fake *f, void *cookie, uint64_t la)
+{
+	struct fake_page *page;
+	bool ok;
+
+	pthread_mutex_lock(&f->mutex);
+	page = find(f, cookie, la);
+	ok = page && page->mapped;
+	if (ok)
+		page->young = true;
+	pthread_mutex_unlock(&f->mutex);
+	return ok;
+}
+
 bool fake_accept(struct fake *f, struct fake_page *page)
 {
 	bool ok;

@@ -116,6 +116,9 @@ struct fake_page *fake_page_at(struct fake *f, uint64_t pa);
 /** fake_page_of() - where the page of enclave @cookie at @la is; NULL: not in EPC. */
 struct fake_page *fake_page_of(struct fake *f, void *cookie, uint64_t la);
 
+/** fake_touch() - an access.  Return: false when it faults. */
+bool fake_touch(struct fake *f, void *cookie, uint64_t la);
+
 /** fake_accept() - EACCEPT by the enclave.  Return: false when there is nothing to accept yet. */
 bool fake_accept(struct fake *f, struct fake_page *page);
 

@@ -191,6 +191,29 @@ static uint64_t progress(struct sgx_epc_pool *pool)
 	return atomic_load_explicit(&pool->activity.evicted, memory_order_relaxed);
 }
 
+static bool are_others_at_work(struct sgx_epc_pool *pool)
+{
+	return atomic_load_explicit(&pool->nr_reclaimers, memory_order_acquire);
+}
+
+/*
+ * What could be evicted when the pool was found empty may be in it by now, or in
+ * the hands of who evicts: once that cannot be any more, the pool is looked at
+ * once more.  Return: 0, look; -ENOMEM, that was done.
+ */
+static int nothing_evictable(struct sgx_epc_pool *pool, unsigned int *idle)
+{
+	if (are_others_at_work(pool)) {
+		if (pool->port.yield)
+			pool->port.yield(pool->port.ctx);
+		return 0;
+	}
+	if (*idle == IDLE_ROUNDS)
+		return -ENOMEM;
+	*idle = IDLE_ROUNDS;
+	return 0;
+}
+
 /*
  * One round.  @charged: the owner's group has let the page in, what lacks is
  * EPC; otherwise the page has to come from the group.  @idle: rounds without
@@ -205,14 +228,15 @@ static int reclaim_round(struct sgx_epc_pool *pool, const struct sgx_epc_owner *
 	const uint64_t before = progress(pool);
 	const int err = may_reclaim(pool, group, flags);
 
+	if (err == -ENOMEM && pool->overcommit)
+		return nothing_evictable(pool, idle);
 	if (err)
 		return err;
 	if (epc_reclaim_one(pool, group, owner, page) || progress(pool) != before) {
 		*idle = 0;
 		return 0;
 	}
-	if (!atomic_load_explicit(&pool->nr_reclaimers, memory_order_acquire) &&
-	    ++*idle == IDLE_ROUNDS)
+	if (!are_others_at_work(pool) && ++*idle >= IDLE_ROUNDS)
 		return -ENOMEM;
 	if (pool->port.yield)
 		pool->port.yield(pool->port.ctx);

@@ -87,7 +87,7 @@ static struct sgx_vepc *make_orphan(struct fake *f, struct fake_page *children[2
 
 /* --- faulting ------------------------------------------------------------- */
 
-static void takes_a_page_for_each_index_it_is_asked_for(void **state)
+static void f81_takes_a_page_for_each_index_it_is_asked_for(void **state)
 {
 	struct sgx_vepc *vepc;
 	struct fake f;
@@ -130,7 +130,7 @@ static void refuses_an_index_beyond_any_file(void **state)
 	fake_finish(&f);
 }
 
-static void full_epc_is_enomem_and_what_is_there_stays(void **state)
+static void f84_full_epc_is_enomem_and_what_is_there_stays(void **state)
 {
 	struct sgx_vepc *vepc;
 	struct fake f;
@@ -226,7 +226,7 @@ static void f90_counts_as_a_user_until_the_last_page_is_back(void **state)
 
 /* --- remove-all ----------------------------------------------------------- */
 
-static void remove_all_uninitializes_pages_and_keeps_them(void **state)
+static void f82_remove_all_uninitializes_pages_and_keeps_them(void **state)
 {
 	struct fake_page *child;
 	struct sgx_vepc *vepc;
@@ -248,7 +248,7 @@ static void remove_all_uninitializes_pages_and_keeps_them(void **state)
 	fake_finish(&f);
 }
 
-static void remove_all_counts_secs_with_children_until_a_second_round(void **state)
+static void f82_counts_secs_with_children_until_a_second_round(void **state)
 {
 	struct sgx_vepc *vepc, *other;
 	struct fake f;
@@ -271,7 +271,7 @@ static void remove_all_counts_secs_with_children_until_a_second_round(void **sta
 }
 
 /* Neither a leak nor worth a message: the pages stay the guest's. */
-static void remove_all_is_ebusy_at_the_first_other_failure(void **state)
+static void f82_ebusy_at_the_first_other_failure(void **state)
 {
 	struct sgx_vepc *vepc;
 	struct fake f;
@@ -334,7 +334,7 @@ static void l7_remove_all_and_fault_share_the_table(void **state)
 
 /* --- release -------------------------------------------------------------- */
 
-static void releases_a_secs_that_comes_before_its_children(void **state)
+static void f83_releases_a_secs_that_comes_before_its_children(void **state)
 {
 	struct sgx_vepc *vepc;
 	struct fake f;
@@ -395,7 +395,7 @@ static void c1_37_lets_others_run_during_long_work(void **state)
 	fake_finish(&f);
 }
 
-static void leaks_what_fails_otherwise(void **state)
+static void f49_leaks_what_fails_otherwise(void **state)
 {
 	struct sgx_epc_leak row;
 	struct sgx_vepc *vepc;
@@ -475,7 +475,7 @@ static void waits_for_a_leaf_that_is_in_the_way(void **state)
 
 /* --- orphans -------------------------------------------------------------- */
 
-static void orphan_goes_with_the_release_of_its_children(void **state)
+static void f83_orphan_goes_with_the_release_of_its_children(void **state)
 {
 	struct fake_page *children[2];
 	struct fake f;
@@ -503,7 +503,7 @@ static void orphan_goes_with_remove_all_of_its_children(void **state)
 	fake_finish(&f);
 }
 
-static void orphan_goes_when_the_guest_removes_its_last_child(void **state)
+static void f83_orphan_goes_when_the_guest_removes_its_last_child(void **state)
 {
 	struct fake_page *children[2];
 	struct sgx_vepc *other;
@@ -541,26 +541,26 @@ static void orphan_that_fails_otherwise_is_leaked_in_its_owners_name(void **stat
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(takes_a_page_for_each_index_it_is_asked_for),
+		cmocka_unit_test(f81_takes_a_page_for_each_index_it_is_asked_for),
 		cmocka_unit_test(l5_fault_on_a_present_page_finds_it),
 		cmocka_unit_test(refuses_an_index_beyond_any_file),
-		cmocka_unit_test(full_epc_is_enomem_and_what_is_there_stays),
+		cmocka_unit_test(f84_full_epc_is_enomem_and_what_is_there_stays),
 		cmocka_unit_test(gives_everything_back_when_memory_runs_out),
 		cmocka_unit_test(none_is_created_after_a_leak_when_that_is_the_policy),
 		cmocka_unit_test(f90_counts_as_a_user_until_the_last_page_is_back),
-		cmocka_unit_test(remove_all_uninitializes_pages_and_keeps_them),
-		cmocka_unit_test(remove_all_counts_secs_with_children_until_a_second_round),
-		cmocka_unit_test(remove_all_is_ebusy_at_the_first_other_failure),
+		cmocka_unit_test(f82_remove_all_uninitializes_pages_and_keeps_them),
+		cmocka_unit_test(f82_counts_secs_with_children_until_a_second_round),
+		cmocka_unit_test(f82_ebusy_at_the_first_other_failure),
 		cmocka_unit_test(l7_remove_all_and_fault_share_the_table),
-		cmocka_unit_test(releases_a_secs_that_comes_before_its_children),
+		cmocka_unit_test(f83_releases_a_secs_that_comes_before_its_children),
 		cmocka_unit_test(c1_13_release_gives_the_table_back),
 		cmocka_unit_test(c1_37_lets_others_run_during_long_work),
-		cmocka_unit_test(leaks_what_fails_otherwise),
+		cmocka_unit_test(f49_leaks_what_fails_otherwise),
 		cmocka_unit_test(survives_any_one_eremove_that_fails),
 		cmocka_unit_test(waits_for_a_leaf_that_is_in_the_way),
-		cmocka_unit_test(orphan_goes_with_the_release_of_its_children),
+		cmocka_unit_test(f83_orphan_goes_with_the_release_of_its_children),
 		cmocka_unit_test(orphan_goes_with_remove_all_of_its_children),
-		cmocka_unit_test(orphan_goes_when_the_guest_removes_its_last_child),
+		cmocka_unit_test(f83_orphan_goes_when_the_guest_removes_its_last_child),
 		cmocka_unit_test(orphan_that_fails_otherwise_is_leaked_in_its_owners_name),
 	};
 

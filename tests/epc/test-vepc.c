@@ -132,6 +132,7 @@ static void refuses_an_index_beyond_any_file(void **state)
 
 static void f84_full_epc_is_enomem_and_what_is_there_stays(void **state)
 {
+	struct sgx_epc_activity activity;
 	struct sgx_vepc *vepc;
 	struct fake f;
 	uint64_t i, pa;
@@ -141,6 +142,8 @@ static void f84_full_epc_is_enomem_and_what_is_there_stays(void **state)
 	for (i = 0; i < SMALL_PAGES; i++)
 		fault(&f, vepc, i);
 	assert_int_equal(sgx_vepc_fault(vepc, SMALL_PAGES, &pa), -ENOMEM);
+	sgx_epc_activity(f.pool, &activity);
+	assert_int_equal(activity.evictable, 0);
 	fault(&f, vepc, 3);
 	assert_counts(&f, 0, SMALL_PAGES, 0, 0);
 	sgx_vepc_release(vepc);

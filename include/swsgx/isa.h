@@ -493,7 +493,8 @@ struct isa_encl_block *isa_secs_block(struct isa_machine *m, uint64_t frame);
  * @frame: a valid SECS.
  * @blk: filled from the SECS; must stay mapped until isa_secs_unshare() or
  *       EREMOVE or EWB of the SECS: whoever reloads it shares it again.
- *       Nobody may be inside.
+ *       nr_inside stays as it is: zero at first, and what it was when the same
+ *       block is shared again.
  * Return: 0; -EINVAL @frame is no SECS.
  */
 int isa_secs_share(struct isa_machine *m, uint64_t frame, struct isa_encl_block *blk);

@@ -58,9 +58,6 @@ static void fill_block(const struct isa_machine *m, struct isa_encl_block *blk,
 	atomic_store_explicit(&blk->epoch,
 			      atomic_load_explicit(&state->epoch, memory_order_acquire),
 			      memory_order_relaxed);
-	atomic_store_explicit(&blk->nr_inside[0], 0, memory_order_relaxed);
-	atomic_store_explicit(&blk->nr_inside[1], 0, memory_order_relaxed);
-	atomic_store(&state->has_stragglers, false);
 	/* Pairs with the acquire in EENTER: all of the block before INIT. */
 	atomic_store_explicit(&blk->initialized,
 			      atomic_load_explicit(&state->initialized, memory_order_acquire),
@@ -247,11 +244,16 @@ int isa_secs_share(struct isa_machine *m, uint64_t frame, struct isa_encl_block 
 
 void isa_secs_unshare(struct isa_machine *m, uint64_t frame)
 {
+	struct isa_encl_block *own;
 	struct sgx_secs *secs;
 
 	if (frame >= m->nr_frames || !isa_epcm_is_secs(&m->epcm[frame]))
 		return;
 	secs = isa_epc_page(m, &m->epcm[frame]);
-	fill_block(m, &isa_secs_state(secs)->block, secs, isa_secs_state(secs));
+	own = &isa_secs_state(secs)->block;
+	atomic_store_explicit(&own->nr_inside[0], 0, memory_order_relaxed);
+	atomic_store_explicit(&own->nr_inside[1], 0, memory_order_relaxed);
+	atomic_store(&isa_secs_state(secs)->has_stragglers, false);
+	fill_block(m, own, secs, isa_secs_state(secs));
 	isa_secs_forget(m, frame);
 }

@@ -606,6 +606,17 @@ int sgx_encl_remove_page(struct sgx_encl *encl, uint64_t offset);
  */
 int sgx_encl_access(struct sgx_encl *encl, uint64_t offset, void *buf, size_t len, bool write);
 
+/**
+ * sgx_encl_run() - call @fn while nothing of the enclave changes.
+ * @offsets, @n: pages @fn needs: made resident, all at the same time, and
+ *               augmented like sgx_encl_fault() does; at most 4; NULL with 0.
+ * @fn: gets @ctx and, for each of @offsets, the physical address of its page,
+ *      ISA_NO_FRAME where there is none, it is out of range, or it cannot be had.
+ * Context: any thread that holds no lock.  @fn runs with the enclave's lock.
+ */
+void sgx_encl_run(struct sgx_encl *encl, const uint64_t *offsets, size_t n,
+		  void (*fn)(void *ctx, const uint64_t *pages), void *ctx);
+
 /* What the manager records of one page of an enclave. */
 struct sgx_encl_page_info {
 	uint64_t pa;			/* ISA_NO_FRAME while it is evicted */

@@ -194,8 +194,12 @@ static inline bool epc_pool_can_page(const struct sgx_epc_pool *pool)
 
 /* --- stock.c: EPC pages taken before the lock --------------------------------- */
 
-/* A page of the enclave, its SECS, and a VA page: no operation needs more. */
-#define EPC_STOCK_MAX 3u
+/*
+ * For one page of the enclave at most three: itself, its SECS, and a VA page.
+ * Nobody needs more pages at the same time than a leaf has operands.
+ */
+#define EPC_MAX_OPERANDS 4u
+#define EPC_STOCK_MAX (3 * EPC_MAX_OPERANDS)
 
 struct epc_stock {
 	struct sgx_epc_page *pages[EPC_STOCK_MAX];
@@ -222,6 +226,20 @@ void epc_stock_finish(struct sgx_encl *encl, struct epc_stock *stock);
  */
 int epc_encl_lock_page(struct sgx_encl *encl, uint64_t offset, bool augment,
 		       struct epc_stock *stock, struct epc_encl_page **rec);
+
+/**
+ * epc_stock_needed() - EPC pages it takes to have the page of @rec, or with NULL,
+ * to make one if @augment.
+ */
+unsigned int epc_stock_needed(const struct sgx_encl *encl, const struct epc_encl_page *rec,
+			      bool augment);
+
+/**
+ * epc_encl_make_ready() - with enough in @stock: have all that is needed, but the
+ * page itself that EAUG makes.  Return: 0; -ENOMEM; -EIO a leaf failed.
+ */
+int epc_encl_make_ready(struct sgx_encl *encl, struct epc_encl_page *rec, bool augment,
+			struct epc_stock *stock);
 
 /** epc_encl_can_augment() - could EAUG make a page at @offset? */
 bool epc_encl_can_augment(const struct sgx_encl *encl, uint64_t offset);

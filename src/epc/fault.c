@@ -97,3 +97,69 @@ int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
 	epc_stock_finish(encl, &stock);
 	return err;
 }
+
+/* --- several pages at once ------------------------------------------------------- */
+
+/* Pages a caller wants together. */
+struct wanted {
+	const uint64_t *offsets;
+	size_t nr;
+};
+
+static unsigned int needed_for_all(struct sgx_encl *encl, const struct wanted *wanted)
+{
+	unsigned int nr = 0;
+	size_t i;
+
+	for (i = 0; i < wanted->nr; i++)
+		nr += epc_stock_needed(encl, epc_record_find(encl, wanted->offsets[i]),
+				       epc_encl_can_augment(encl, wanted->offsets[i]));
+	return nr;
+}
+
+/* Lock @encl with enough in stock for all; without, when EPC is too short. */
+static void lock_stocked(struct sgx_encl *encl, const struct wanted *wanted,
+			 struct epc_stock *stock)
+{
+	bool more = true;
+	unsigned int nr;
+
+	for (;;) {
+		epc_lock(&encl->lock, &encl->pool->port);
+		nr = needed_for_all(encl, wanted);
+		if (nr <= stock->nr || !more)
+			return;
+		epc_unlock(&encl->lock);
+		more = !epc_stock_fill(encl, stock, nr);
+	}
+}
+
+/* Have the page at @offset.  Return: its address, ISA_NO_FRAME when it cannot be had. */
+static uint64_t have_page(struct sgx_encl *encl, uint64_t offset, struct epc_stock *stock)
+{
+	struct epc_encl_page *rec = epc_record_find(encl, offset);
+	const bool augment = !rec && epc_encl_can_augment(encl, offset);
+	struct sgx_encl_page_info info;
+
+	if (epc_stock_needed(encl, rec, augment) > stock->nr ||
+	    epc_encl_make_ready(encl, rec, augment, stock) ||
+	    fault_locked(encl, offset, 0, rec, stock, &info))
+		return ISA_NO_FRAME;
+	return info.pa;
+}
+
+void sgx_encl_run(struct sgx_encl *encl, const uint64_t *offsets, size_t n,
+		  void (*fn)(void *ctx, const uint64_t *pages), void *ctx)
+{
+	const struct wanted wanted = { offsets, n };
+	struct epc_stock stock = { .nr = 0 };
+	uint64_t pages[EPC_MAX_OPERANDS];
+	size_t i;
+
+	lock_stocked(encl, &wanted, &stock);
+	for (i = 0; i < n; i++)
+		pages[i] = have_page(encl, offsets[i], &stock);
+	fn(ctx, pages);
+	epc_unlock(&encl->lock);
+	epc_stock_finish(encl, &stock);
+}

@@ -38,8 +38,7 @@ bool epc_encl_can_augment(const struct sgx_encl *encl, uint64_t offset)
 	return encl->is_initialized && encl->pool->ops.eaug && epc_encl_offset_ok(encl, offset);
 }
 
-/* EPC pages it takes to have the page of @rec, or to make one at @offset. */
-static unsigned int nr_needed(const struct sgx_encl *encl, const struct epc_encl_page *rec,
+unsigned int epc_stock_needed(const struct sgx_encl *encl, const struct epc_encl_page *rec,
 			      bool augment)
 {
 	const unsigned int secs = epc_encl_secs(encl) ? 0 : 1;
@@ -49,11 +48,10 @@ static unsigned int nr_needed(const struct sgx_encl *encl, const struct epc_encl
 	return augment ? 1 + secs + epc_va_is_needed(encl) : 0;
 }
 
-/* With enough in stock: have all but the page itself that EAUG makes. */
-static int make_ready(struct sgx_encl *encl, struct epc_encl_page *rec, bool augment,
-		      struct epc_stock *stock)
+int epc_encl_make_ready(struct sgx_encl *encl, struct epc_encl_page *rec, bool augment,
+			struct epc_stock *stock)
 {
-	const bool needed = nr_needed(encl, rec, augment);
+	const bool needed = epc_stock_needed(encl, rec, augment);
 	int err = 0;
 
 	if (needed && !epc_encl_secs(encl))
@@ -78,7 +76,7 @@ int epc_encl_lock_page(struct sgx_encl *encl, uint64_t offset, bool augment,
 		epc_lock(&encl->lock, &encl->pool->port);
 		*rec = epc_record_find(encl, offset);
 		make = !*rec && augment && epc_encl_can_augment(encl, offset);
-		nr = nr_needed(encl, *rec, make);
+		nr = epc_stock_needed(encl, *rec, make);
 		if (nr <= stock->nr)
 			break;
 		epc_unlock(&encl->lock);
@@ -86,7 +84,7 @@ int epc_encl_lock_page(struct sgx_encl *encl, uint64_t offset, bool augment,
 		if (err)
 			return err;
 	}
-	err = make_ready(encl, *rec, make, stock);
+	err = epc_encl_make_ready(encl, *rec, make, stock);
 	if (err)
 		epc_unlock(&encl->lock);
 	return err;

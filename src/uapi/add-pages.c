@@ -12,21 +12,6 @@
 /* PENDING, MODIFIED and PR describe pages that live already. */
 #define SECINFO_FLAGS_ALLOWED (SECINFO_RWX | SECINFO_PT_MASK)
 
-static bool is_page_aligned(uint64_t n)
-{
-	return !(n & (SGX_PAGE_SIZE - 1));
-}
-
-/* Is [@offset, @offset + @length) a range of whole pages inside the enclave? */
-static bool range_is_valid(const struct uapi_encl *e, uint64_t offset, uint64_t length)
-{
-	if (!is_page_aligned(offset) || !is_page_aligned(length) || !length)
-		return false;
-
-	/* Without adding the two: the sum may wrap. */
-	return offset < e->size && length <= e->size - offset;
-}
-
 static bool secinfo_is_valid(const struct sgx_secinfo *secinfo)
 {
 	static const uint8_t zero[sizeof(secinfo->reserved_8)];
@@ -128,7 +113,7 @@ long uapi_ioc_add_pages(struct uapi_encl *e, const struct uapi_task *task, uint6
 	if (task->copy_from_user(task->ctx, &add, arg, sizeof(add)))
 		return -EFAULT;
 
-	if (!is_page_aligned(add.src) || !range_is_valid(e, add.offset, add.length))
+	if ((add.src & ~SGX_PAGE_MASK) || !uapi_range_is_valid(e, add.offset, add.length))
 		return -EINVAL;
 
 	if (task->copy_from_user(task->ctx, &secinfo, add.secinfo, sizeof(secinfo)))

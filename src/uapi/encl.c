@@ -49,3 +49,12 @@ struct sgx_encl *uapi_encl_encl(struct uapi_encl *e)
 {
 	return e->encl;
 }
+
+bool uapi_range_is_valid(const struct uapi_encl *e, uint64_t offset, uint64_t length)
+{
+	if (((offset | length) & ~SGX_PAGE_MASK) || !length)
+		return false;
+
+	/* Without adding the two: the sum may wrap. */
+	return offset < e->size && length <= e->size - offset;
+}

@@ -47,5 +47,12 @@ long uapi_ioc_create(struct uapi_encl *e, const struct uapi_task *task, uint64_t
 long uapi_ioc_add_pages(struct uapi_encl *e, const struct uapi_task *task, uint64_t arg);
 long uapi_ioc_init(struct uapi_encl *e, const struct uapi_task *task, uint64_t arg);
 long uapi_ioc_provision(struct uapi_encl *e, const struct uapi_task *task, uint64_t arg);
+long uapi_ioc_restrict_permissions(struct uapi_encl *e, const struct uapi_task *task,
+				   uint64_t arg);
+long uapi_ioc_modify_types(struct uapi_encl *e, const struct uapi_task *task, uint64_t arg);
+long uapi_ioc_remove_pages(struct uapi_encl *e, const struct uapi_task *task, uint64_t arg);
+
+/** uapi_range_is_valid() - is [@offset, @offset + @length) whole pages of the enclave? */
+bool uapi_range_is_valid(const struct uapi_encl *e, uint64_t offset, uint64_t length);
 
 #endif /* SWSGX_UAPI_ENCL_H */

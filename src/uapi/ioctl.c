@@ -8,19 +8,6 @@
 
 #include "encl.h"
 
-/*
- * Programs find out with a zeroed argument whether there is SGX2, so the
- * answer must not depend on the argument.  The manager has no SGX2 leaves: on
- * a processor that has them this is a driver from before they were supported.
- */
-static long sgx2_ioctl(const struct uapi_encl *e)
-{
-	if (e->platform.profile->cpuid_12_0_eax & CPUID_12_0_EAX_SGX2)
-		return -ENOTTY;
-
-	return -ENODEV;
-}
-
 static long dispatch(struct uapi_encl *e, const struct uapi_task *task, unsigned int cmd,
 		     uint64_t arg)
 {
@@ -34,9 +21,11 @@ static long dispatch(struct uapi_encl *e, const struct uapi_task *task, unsigned
 	case SGX_IOC_ENCLAVE_PROVISION:
 		return uapi_ioc_provision(e, task, arg);
 	case SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS:
+		return uapi_ioc_restrict_permissions(e, task, arg);
 	case SGX_IOC_ENCLAVE_MODIFY_TYPES:
+		return uapi_ioc_modify_types(e, task, arg);
 	case SGX_IOC_ENCLAVE_REMOVE_PAGES:
-		return sgx2_ioctl(e);
+		return uapi_ioc_remove_pages(e, task, arg);
 	default:
 		return -ENOTTY;
 	}

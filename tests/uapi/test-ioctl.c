@@ -73,14 +73,21 @@ static void probing_for_sgx2_needs_no_argument(void **state)
 	}
 }
 
-static void a_processor_with_sgx2_has_an_older_driver(void **state)
+static void with_sgx2_the_enclave_is_asked_before_the_argument(void **state)
 {
 	struct fixture *f = *state;
 
-	f->profile.cpuid_12_0_eax |= 2;
 	/* The platform was copied, the profile was not. */
-	for (size_t i = 4; i < NR(known); i++)
-		assert_int_equal(uapi_encl_ioctl(f->encl, &f->task, known[i], AT_NOTHING), -ENOTTY);
+	f->profile.cpuid_12_0_eax |= CPUID_12_0_EAX_SGX2;
+	for (int step = 0; step < 3; step++) {
+		for (size_t i = 4; i < NR(known); i++)
+			assert_int_equal(uapi_encl_ioctl(f->encl, &f->task, known[i], AT_NOTHING),
+					 step < 2 ? -EINVAL : -EFAULT);
+		if (step == 0)
+			assert_int_equal(do_create(f), 0);
+		if (step == 1)
+			assert_int_equal(do_init(f), 0);
+	}
 }
 
 /* --- concurrency --------------------------------------------------------- */
@@ -228,7 +235,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_those_of_linux),
 		test(unknown_commands_are_refused_in_every_state),
 		test(probing_for_sgx2_needs_no_argument),
-		test(a_processor_with_sgx2_has_an_older_driver),
+		test(with_sgx2_the_enclave_is_asked_before_the_argument),
 		test(a_second_ioctl_is_refused_while_one_runs),
 		test(another_file_is_not_refused),
 		test(threads_share_an_enclave),

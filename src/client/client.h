@@ -64,11 +64,14 @@ struct client_encl {
 	int sock;		/* our own reference, while anything is mapped */
 	unsigned int nr_vmas;	/* intervals of the table below that are ours */
 	unsigned int nr_users;	/* calls that hold it */
+	bool attaching;		/* some thread asks for what follows */
+	bool attached;		/* and has it */
 	uint64_t vepc_id;	/* 0: an enclave; otherwise there is nothing below */
 	/* From here: zero until the enclave is created. */
 	uint64_t base, size;
 	int pages_fd;
-	uint8_t *pages;		/* the whole ELRANGE, for SSA and TCS */
+	int uffds[2];		/* see paging.c; -1: pages are not taken away */
+	uint8_t *pages;		/* the alias: the whole ELRANGE, for SSA and TCS */
 	struct proto_shared *shared;
 	const uint16_t *mirror;
 	size_t shared_size;
@@ -140,6 +143,42 @@ CLIENT_SIGSAFE uint16_t client_encl_mirror(const struct client_encl *encl, uint6
 /** client_encl_at() - the created enclave whose ELRANGE holds @addr.  Lock held. */
 CLIENT_SIGSAFE struct client_encl *client_encl_at(uint64_t addr);
 
+/** client_encl_forked() - in a child: what it did not inherit of its enclaves. */
+void client_encl_forked(void);
+
+/** client_note_fd() - @fd is one of ours; moves it out of the program's way. */
+int client_note_fd(int fd);
+
+/* --- paging.c ------------------------------------------------------------------ */
+
+/** client_paging_create() - can pages be taken away from us?  Then with @uffds. */
+bool client_paging_create(int uffds[2]);
+void client_paging_discard(int uffds[2]);
+
+/**
+ * client_paging_join() - have pages of @encl taken away through @uffds, if any.
+ * Takes @uffds.  Call without the lock.  0 or -ENOMEM.
+ */
+int client_paging_join(struct client_encl *encl, int uffds[2]);
+void client_paging_close(struct client_encl *encl);
+
+/** client_paging_map() - @encl's memory is mapped at @start now.  0 or -ENOMEM. */
+int client_paging_map(const struct client_encl *encl, uint64_t start, uint64_t size);
+
+/** client_paging_forked() - map the alias of @encl again, in a child.  0 or -ENOMEM. */
+int client_paging_forked(struct client_encl *encl);
+
+/* --- fault.c ------------------------------------------------------------------- */
+
+/**
+ * client_fault_in() - have the enclave page at @addr made for an access, as the
+ * kernel would: augmented, or loaded again.
+ * @prot: SECINFO_R, _W or _X.
+ * Call in a handler, without the lock.
+ * Return: false when there is no such page and can be none.
+ */
+CLIENT_SIGSAFE bool client_fault_in(uint64_t addr, int prot);
+
 /** client_encl_view() - what entry needs of @encl. */
 CLIENT_SIGSAFE struct isa_encl_view client_encl_view(struct client_encl *encl);
 
@@ -205,6 +244,10 @@ bool client_send_ahead(struct proto_ahead *ahead, uint64_t addr, size_t n);
  */
 CLIENT_SIGSAFE int client_call(int sock, const struct proto_request *req,
 			       struct proto_frame *done, int fds[2]);
+
+/** client_call_sending() - the same, giving the server duplicates of @fds. */
+int client_call_sending(int sock, const struct proto_request *req, const int fds[2],
+			struct proto_frame *done);
 
 /* --- thread.c ------------------------------------------------------------------- */
 

@@ -118,13 +118,37 @@ static void take_memory(struct client_encl *encl, const struct proto_frame *fram
 	encl->size = frame->encl_size;
 }
 
+int client_note_fd(int fd)
+{
+	return note_fd(move_up(fd));
+}
+
+/* Ours no more; mappings of the program there are none yet. */
+static void drop_memory(struct client_encl *encl)
+{
+	if (!encl->size)
+		return;
+	sys_munmap(encl->pages, encl->size);
+	sys_munmap(encl->shared, encl->shared_size);
+	sys_close(encl->pages_fd);
+	client_paging_close(encl);
+	encl->pages_fd = -1;
+	encl->size = 0;
+}
+
 /*
  * Ask the server for the enclave's memory; it has none before CREATE.  Virtual
- * EPC has none at all, but an id.
+ * EPC has none at all, but an id.  A process whose pages cannot be taken away
+ * says so with the request, and gets what was taken away from others back.
  */
-static int attach(struct client_encl *encl)
+static int ask_for_memory(struct client_encl *encl)
 {
-	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_ATTACH };
+	int uffds[2];
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC,
+		.op = PROTO_OP_ATTACH,
+		.a = client_paging_create(uffds),
+	};
 	struct proto_frame done;
 	uint64_t saved;
 	int fds[2];
@@ -132,19 +156,42 @@ static int attach(struct client_encl *encl)
 
 	if (!ret && done.result < 0)
 		ret = (int)done.result;
-	if (!ret && fds[0] < 0)
+	if (!ret && fds[0] < 0) {
 		encl->vepc_id = done.base;
-	if (ret || fds[0] < 0)
-		return ret;
-	client_lock(&saved);
-	if (encl->size) {
-		sys_close(fds[0]);
-		sys_close(fds[1]);
-	} else {
+	} else if (!ret) {
+		client_lock(&saved);
 		take_memory(encl, &done, fds);
-		if (!encl->size)
-			ret = -ENOMEM;
+		client_unlock(&saved);
+		if (encl->size)
+			return client_paging_join(encl, uffds);
+		ret = -ENOMEM;
 	}
+	client_paging_discard(uffds);
+	return ret;
+}
+
+/* One thread at a time; nobody maps anything before the server knows of us. */
+static int attach(struct client_encl *encl)
+{
+	uint64_t saved;
+	bool ours;
+	int ret;
+
+	for (;;) {
+		client_lock(&saved);
+		ours = !encl->attaching;
+		encl->attaching = true;
+		client_unlock(&saved);
+		if (ours)
+			break;
+		sys_call(SYS_sched_yield, 0, 0, 0, 0);
+	}
+	ret = encl->size ? 0 : ask_for_memory(encl);
+	client_lock(&saved);
+	if (ret)
+		drop_memory(encl);
+	encl->attached = encl->size;
+	encl->attaching = false;
 	client_unlock(&saved);
 	return ret;
 }
@@ -199,7 +246,7 @@ static struct client_encl *create(int fd, uint64_t inode)
 	}
 	encl->inode = inode;
 	encl->sock = sock;
-	encl->pages_fd = -1;
+	encl->pages_fd = encl->uffds[0] = encl->uffds[1] = -1;
 	encl->next = encls;
 	encls = encl;
 	return encl;
@@ -212,11 +259,7 @@ static void destroy(struct client_encl *encl)
 	while (*p != encl)
 		p = &(*p)->next;
 	*p = encl->next;
-	if (encl->size) {
-		sys_munmap(encl->pages, encl->size);
-		sys_munmap(encl->shared, encl->shared_size);
-		sys_close(encl->pages_fd);
-	}
+	drop_memory(encl);
 	sys_close(encl->sock);
 	release(encl);
 }
@@ -237,7 +280,7 @@ int client_encl_get(int fd, struct client_encl **out)
 	client_unlock(&saved);
 	if (!encl)
 		return -ENOMEM;
-	ret = encl->size ? 0 : attach(encl);
+	ret = encl->attached ? 0 : attach(encl);
 	if (ret) {
 		client_encl_put(encl);
 		return ret;
@@ -260,6 +303,17 @@ struct client_encl *client_encl_known(int fd)
 	return encl;
 }
 
+/* Where @encl notes @fd, NULL when it is not one of its. */
+static int *number_of(struct client_encl *encl, int fd)
+{
+	int *const all[] = { &encl->sock, &encl->pages_fd, &encl->uffds[0], &encl->uffds[1] };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (*all[i] == fd)
+			return all[i];
+	return NULL;
+}
+
 bool client_owns_fd(int fd)
 {
 	struct client_encl *encl;
@@ -270,7 +324,7 @@ bool client_owns_fd(int fd)
 		return false;
 	client_lock(&saved);
 	encl = encls;
-	while (encl && encl->sock != fd && encl->pages_fd != fd)
+	while (encl && !number_of(encl, fd))
 		encl = encl->next;
 	client_unlock(&saved);
 	return encl;
@@ -284,9 +338,7 @@ int client_move_fd(int fd)
 
 	client_lock(&saved);
 	for (encl = encls; encl && up >= 0; encl = encl->next) {
-		int *const ours = encl->sock == fd	 ? &encl->sock
-				  : encl->pages_fd == fd ? &encl->pages_fd
-							 : NULL;
+		int *const ours = number_of(encl, fd);
 
 		if (!ours)
 			continue;
@@ -402,7 +454,27 @@ int client_encl_map(struct client_encl *encl, uint64_t start, uint64_t end)
 		p = sys_mmap((void *)(uintptr_t)lo, hi - lo, PROT_NONE,
 			     MAP_SHARED | MAP_NORESERVE | MAP_FIXED, encl->pages_fd,
 			     lo - encl->base);
-	return sys_is_error(p) ? (int)(intptr_t)p : 0;
+	if (sys_is_error(p))
+		return (int)(intptr_t)p;
+	return lo < hi ? client_paging_map(encl, lo, hi - lo) : 0;
+}
+
+void client_encl_forked(void)
+{
+	const struct client_vma *vma;
+	struct client_encl *encl;
+
+	for (encl = encls; encl; encl = encl->next)
+		if (encl->size && client_paging_forked(encl))
+			drop_memory(encl);
+	client_lock_blocked();
+	for (vma = client_vma_next(0); vma; vma = client_vma_next(vma->end)) {
+		if (vma->encl->uffds[0] < 0)
+			continue;
+		client_encl_map(vma->encl, vma->start, vma->end);
+		client_encl_apply(vma, vma->start, vma->end);
+	}
+	client_unlock_blocked();
 }
 
 void client_encl_created(struct client_encl *encl)
@@ -410,7 +482,7 @@ void client_encl_created(struct client_encl *encl)
 	const struct client_vma *vma;
 	uint64_t saved;
 
-	if (!encl->size && attach(encl))
+	if (!encl->attached && attach(encl))
 		return;
 	client_lock(&saved);
 	for (vma = client_vma_next(0); vma; vma = client_vma_next(vma->end))

@@ -117,53 +117,102 @@ static bool in_encl(uint64_t la)
 	return found;
 }
 
-static struct isa_outcome check_operands(uint32_t leaf, const struct isa_regs *r)
-{
-	const uint64_t rbx = r->gpr[ISA_RBX], rcx = r->gpr[ISA_RCX], rdx = r->gpr[ISA_RDX];
-	const struct isa_outcome done = { .kind = ISA_DONE };
+/* What a leaf does with one of its operands. */
+struct operand {
+	enum isa_gpr reg;
+	int prot;		/* PROT_READ or PROT_WRITE; 0 ends the list */
+};
 
-	/* Outside every mapping the leaf's own checks answer. */
-	if (!in_encl(rbx) || !in_encl(rcx))
-		return done;
-	if (!is_mapped(rbx, PROT_READ))
-		return pf(rbx, PFEC_U);
-	if (leaf == ISA_ENCLU_EGETKEY)
-		return is_mapped(rcx, PROT_WRITE) ? done : pf(rcx, PFEC_U | PFEC_W);
-	if (!is_mapped(rcx, PROT_READ))
-		return pf(rcx, PFEC_U);
-	return !in_encl(rdx) || is_mapped(rdx, PROT_WRITE) ? done
-								  : pf(rdx, PFEC_U | PFEC_W);
+struct inside_leaf {
+	uint32_t leaf;
+	bool status;		/* leaves a code in RAX, and flags */
+	bool changes_rcx;	/* the EPCM entry of the page at RCX */
+	struct operand operands[3];
+};
+
+/* The leaves that need the machine. */
+static const struct inside_leaf inside_leaves[] = {
+	{ ISA_ENCLU_EREPORT, .operands = { { ISA_RBX, PROT_READ }, { ISA_RCX, PROT_READ },
+					   { ISA_RDX, PROT_WRITE } } },
+	{ ISA_ENCLU_EGETKEY, .status = true,
+	  .operands = { { ISA_RBX, PROT_READ }, { ISA_RCX, PROT_WRITE } } },
+	{ ISA_ENCLU_EACCEPT, .status = true, .changes_rcx = true,
+	  .operands = { { ISA_RBX, PROT_READ }, { ISA_RCX, PROT_READ } } },
+	{ ISA_ENCLU_EMODPE, .changes_rcx = true,
+	  .operands = { { ISA_RBX, PROT_READ }, { ISA_RCX, PROT_READ } } },
+	{ ISA_ENCLU_EACCEPTCOPY, .status = true, .changes_rcx = true,
+	  .operands = { { ISA_RBX, PROT_READ }, { ISA_RCX, PROT_WRITE }, { ISA_RDX, PROT_READ } } },
+};
+
+static const struct inside_leaf *find_leaf(uint32_t leaf)
+{
+	for (size_t i = 0; i < sizeof(inside_leaves) / sizeof(inside_leaves[0]); i++)
+		if (inside_leaves[i].leaf == leaf)
+			return &inside_leaves[i];
+	return NULL;
+}
+
+static struct isa_outcome check_operands(const struct inside_leaf *leaf, const struct isa_regs *r)
+{
+	for (const struct operand *op = leaf->operands;
+	     op < leaf->operands + 3 && op->prot; op++) {
+		const uint64_t la = r->gpr[op->reg];
+
+		/* Outside every mapping the leaf's own checks answer. */
+		if (in_encl(la) && !is_mapped(la, op->prot))
+			return pf(la, PFEC_U | (op->prot == PROT_WRITE ? PFEC_W : 0));
+	}
+	return (struct isa_outcome){ .kind = ISA_DONE };
+}
+
+/* The page at @la has other rights now. */
+static void apply_page(uint64_t la)
+{
+	const struct client_vma *vma;
+
+	client_lock_blocked();
+	vma = client_vma_find(la);
+	if (vma)
+		client_encl_apply(vma, la & SGX_PAGE_MASK, (la & SGX_PAGE_MASK) + SGX_PAGE_SIZE);
+	client_unlock_blocked();
 }
 
 /* What a leaf that retired leaves in RAX, RFLAGS and RIP. */
-static void retire(uint32_t leaf, struct isa_outcome out, struct isa_regs *r)
+static void retire(const struct inside_leaf *leaf, struct isa_outcome out, struct isa_regs *r)
 {
 	r->rip += ENCLU_LENGTH;
-	if (leaf != ISA_ENCLU_EGETKEY)
+	if (!leaf->status)
 		return;
 	r->gpr[ISA_RAX] = out.kind == ISA_DONE ? 0 : out.code;
 	r->rflags &= ~(uint64_t)RFLAGS_ARITHMETIC;
 	r->rflags |= out.kind == ISA_ERROR ? RFLAGS_ZF : out.kind == ISA_INFO ? RFLAGS_CF : 0;
 }
 
+static struct isa_outcome edeccssa(struct client_thread *thread, struct isa_regs *r)
+{
+	const struct isa_outcome out = isa_edeccssa(&thread->isa);
+
+	if (isa_is_done(out))
+		r->rip += ENCLU_LENGTH;
+	return out;
+}
+
 struct isa_outcome client_enclu_inside(struct client_thread *thread, struct isa_regs *r)
 {
-	const uint32_t leaf = (uint32_t)r->gpr[ISA_RAX];
+	const struct inside_leaf *leaf = find_leaf((uint32_t)r->gpr[ISA_RAX]);
 	struct isa_outcome out;
 
-	if (leaf == ISA_ENCLU_EEXIT)
+	if ((uint32_t)r->gpr[ISA_RAX] == ISA_ENCLU_EEXIT)
 		return isa_eexit(&thread->isa, r);
-	if (leaf == ISA_ENCLU_EDECCSSA) {
-		out = isa_edeccssa(&thread->isa);
-		if (isa_is_done(out))
-			retire(leaf, out, r);
-		return out;
-	}
-	if (leaf != ISA_ENCLU_EREPORT && leaf != ISA_ENCLU_EGETKEY)
+	if ((uint32_t)r->gpr[ISA_RAX] == ISA_ENCLU_EDECCSSA)
+		return edeccssa(thread, r);
+	if (!leaf)
 		return gp();
 	out = check_operands(leaf, r);
 	if (isa_is_done(out))
-		out = ask_server(thread, leaf, r);
+		out = ask_server(thread, leaf->leaf, r);
+	if (isa_is_done(out) && leaf->changes_rcx)
+		apply_page(r->gpr[ISA_RCX]);
 	if (out.kind != ISA_FAULT)
 		retire(leaf, out, r);
 	return out;

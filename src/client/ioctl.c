@@ -11,19 +11,51 @@
 #include "client.h"
 #include "sys.h"
 
-/* After a call that gave the enclave memory or pages: show them where mapped. */
+/* The pages a call was about, from the enclave's base. */
+struct page_range {
+	uint64_t offset, length;
+};
+
+static struct page_range range_of(unsigned long cmd, const void *arg)
+{
+	const struct sgx_enclave_add_pages *added = arg;
+	const struct sgx_enclave_restrict_permissions *restricted = arg;
+	const struct sgx_enclave_modify_types *modified = arg;
+	const struct sgx_enclave_remove_pages *removed = arg;
+
+	switch (cmd) {
+	case SGX_IOC_ENCLAVE_ADD_PAGES:
+		return (struct page_range){ added->offset, added->count };
+	case SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS:
+		return (struct page_range){ restricted->offset, restricted->count };
+	case SGX_IOC_ENCLAVE_MODIFY_TYPES:
+		return (struct page_range){ modified->offset, modified->count };
+	case SGX_IOC_ENCLAVE_REMOVE_PAGES:
+		return (struct page_range){ removed->offset, removed->count };
+	default:
+		return (struct page_range){ 0 };
+	}
+}
+
+/*
+ * After a call that gave or took memory or pages: show that where it is mapped.
+ * A call that failed may have come part of the way, as its count says.
+ */
 static void refresh(int fd, unsigned long cmd, uint64_t arg)
 {
-	const struct sgx_enclave_add_pages *add = (const void *)(uintptr_t)arg;
 	struct client_encl *encl = client_encl_known(fd);
+	struct page_range range = { 0 };
+	struct proto_ahead copy;
 
 	if (!encl)
 		return;
+	if (client_send_ahead(&copy, arg, _IOC_SIZE(cmd)))
+		range = range_of(cmd, copy.data);
 	if (cmd == SGX_IOC_ENCLAVE_CREATE)
 		client_encl_created(encl);
-	else if (cmd == SGX_IOC_ENCLAVE_ADD_PAGES && encl->size)
-		client_encl_pages_changed(encl, encl->base + add->offset,
-					  encl->base + add->offset + add->count);
+	else if (range.length && encl->size)
+		client_encl_pages_changed(encl, encl->base + range.offset,
+					  encl->base + range.offset + range.length);
 	client_encl_put(encl);
 }
 
@@ -58,7 +90,7 @@ static long enclave_ioctl(int fd, unsigned long cmd, uint64_t arg)
 	ret = client_call(fd, &req, &done, NULL);
 	if (ret)
 		return ret;
-	if (done.result == 0)
+	if (done.result != -ENOTTY)
 		refresh(fd, cmd, arg);
 	/* Nothing was done, a handler ran. */
 	return done.result == -UAPI_ERESTARTSYS ? -EINTR : done.result;

@@ -61,9 +61,13 @@ static long owner;
 
 static void after_fork_in_child(void)
 {
+	const uint64_t saved = fork_mask;
+
 	owner = sys_call(SYS_getpid, 0, 0, 0, 0);
-	after_fork();
+	client_unlock_blocked();
+	client_encl_forked();
 	client_vepc_forked();
+	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&saved, 0, sizeof(saved));
 }
 
 bool client_is_borrowed(void)

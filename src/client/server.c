@@ -277,33 +277,36 @@ static int serve_questions(struct call *call, struct proto_frame *done, int fds[
 	return -ENODEV;
 }
 
-static int send_request(int sock, const struct proto_request *req, int reply)
+/* @size bytes at @data, with one or two descriptors. */
+static int send_with_fds(int sock, const void *data, size_t size, const int *fds, size_t nr_fds)
 {
-	struct iovec iov = { (void *)(uintptr_t)req, sizeof(*req) };
+	struct iovec iov = { (void *)(uintptr_t)data, size };
 	union {
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control = { { 0 } };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
-		.msg_controllen = sizeof(control.buf),
+		.msg_controllen = CMSG_SPACE(nr_fds * sizeof(int)),
 	};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 	long n;
 
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &reply, sizeof(reply));
+	cmsg->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
+	memcpy(CMSG_DATA(cmsg), fds, nr_fds * sizeof(int));
 	do
 		n = sys_call(SYS_sendmsg, sock, (long)&msg, MSG_NOSIGNAL, 0);
 	while (n == -EINTR);
 	return n < 0 ? -ENODEV : 0;
 }
 
-int client_call(int sock, const struct proto_request *req, struct proto_frame *done, int fds[2])
+/* @sent, NULL for none, go to the server; @fds come from it. */
+static int do_call(int sock, const struct proto_request *req, const int sent[2],
+		   struct proto_frame *done, int fds[2])
 {
 	struct call call = { .handled = client_signals_handled() };
 	int pair[2], ret;
@@ -314,15 +317,28 @@ int client_call(int sock, const struct proto_request *req, struct proto_frame *d
 			    (long)pair);
 	if (ret < 0)
 		return ret;
-	ret = send_request(sock, req, pair[1]);
+	ret = send_with_fds(sock, req, sizeof(*req), &pair[1], 1);
 	/* Only the server's copy is left: if it dies, we hear of it. */
 	sys_close(pair[1]);
 	call.reply = pair[0];
 	if (!ret && req->source_size)
 		answer_source(&call, &(struct proto_frame){ .addr = req->source_addr,
 							    .size = req->source_size });
+	if (!ret && sent)
+		ret = send_with_fds(call.reply, "", 1, sent, 2);
 	if (!ret)
 		ret = serve_questions(&call, done, fds);
 	sys_close(pair[0]);
 	return ret;
+}
+
+int client_call(int sock, const struct proto_request *req, struct proto_frame *done, int fds[2])
+{
+	return do_call(sock, req, NULL, done, fds);
+}
+
+int client_call_sending(int sock, const struct proto_request *req, const int fds[2],
+			struct proto_frame *done)
+{
+	return do_call(sock, req, fds, done, NULL);
 }

@@ -107,7 +107,8 @@ static enum verdict judge(const struct isa_event *event)
 			verdict = VEPC;
 		else if (!(entry & MIRROR_VALID))
 			verdict = NO_PAGE;
-		else if (entry >> MIRROR_PT_SHIFT != PT_REG || !(entry & need))
+		else if (entry >> MIRROR_PT_SHIFT != PT_REG || !(entry & need) ||
+			 (entry & (MIRROR_PENDING | MIRROR_MODIFIED | MIRROR_BLOCKED)))
 			verdict = EPCM;
 		else
 			verdict = NOBODY;
@@ -123,13 +124,17 @@ static enum verdict judge(const struct isa_event *event)
  * What a #PF in enclave memory is on a processor, where page tables and EPCM
  * are two things.  Here both are one mapping's rights.
  */
-static enum verdict refine_pf(struct isa_event *event)
+static enum verdict refine_pf(int sig, struct isa_event *event)
 {
 	enum verdict verdict = judge(event);
 
 	/* Not there before it is touched; and then, if there is EPC for it. */
 	if (verdict == VEPC)
 		verdict = client_vepc_fault(event->address) ? NO_PAGE : NOBODY;
+	/* SIGBUS: it was taken away.  Otherwise only the server knows whether it can be had. */
+	else if (verdict == NO_PAGE || (verdict == NOBODY && sig == SIGBUS))
+		verdict = client_fault_in(event->address, prot_needed(event->error_code))
+				  ? judge(event) : NO_PAGE;
 	switch (verdict) {
 	case NO_PAGE:
 		event->error_code &= ~PFEC_P;
@@ -246,8 +251,8 @@ static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
  * What really happened to enclave code.  A fetch from outside ELRANGE is #GP,
  * unless page tables forbid it: they come first.
  */
-static enum verdict refine(const struct client_thread *thread, const struct isa_regs *r,
-			   struct isa_event *event)
+static enum verdict refine(const struct client_thread *thread, int sig,
+			   const struct isa_regs *r, struct isa_event *event)
 {
 	const bool is_pf = event->exception && event->vector == X86_PF;
 
@@ -256,7 +261,7 @@ static enum verdict refine(const struct client_thread *thread, const struct isa_
 			*event = (struct isa_event){ .exception = true, .vector = X86_GP };
 		return NOT_OURS;
 	}
-	return is_pf ? refine_pf(event) : NOT_OURS;
+	return is_pf ? refine_pf(sig, event) : NOT_OURS;
 }
 
 /* The kernel's own siginfo fits, but for where it happened: that is the AEP. */
@@ -289,7 +294,7 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 		event = event_of_fault(out);
 		verdict = NOT_OURS;
 	} else {
-		verdict = refine(thread, r, &event);
+		verdict = refine(thread, sig, r, &event);
 		if (verdict == NOBODY) {
 			/* The rights came after the access. */
 			client_set_bases(r->fsbase, r->gsbase);
@@ -376,7 +381,7 @@ static bool outside(struct client_thread *thread, int sig, siginfo_t *info, ucon
 	if (kernel_instruction(thread, &event, uc, r))
 		return true;
 	if (event.vector == X86_PF) {
-		const enum verdict verdict = refine_pf(&event);
+		const enum verdict verdict = refine_pf(sig, &event);
 
 		if (verdict == NOBODY)
 			return true;

@@ -71,6 +71,37 @@ static ssize_t receive_data(struct call *call, void *dst, size_t size, int *erro
 	return (ssize_t)header.size;
 }
 
+/* Two descriptors the client sends unasked.  0 or -EINVAL. */
+static int receive_fds(struct call *call, int fds[2])
+{
+	char nothing;
+	struct iovec iov = { &nothing, 1 };
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg;
+	ssize_t n;
+
+	do
+		n = recvmsg(call->reply, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	cmsg = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+		return -EINVAL;
+	memcpy(fds, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
+	if (cmsg->cmsg_len == CMSG_LEN(2 * sizeof(int)))
+		return 0;
+	close(fds[0]);
+	return -EINVAL;
+}
+
 static int ask_source(struct call *call, uint64_t addr)
 {
 	uint64_t size = PROTO_CHUNK;
@@ -307,19 +338,56 @@ static int64_t serve_may_map(struct call *call, const struct proto_request *req)
 	return uapi_encl_may_map(call->dev->encl, req->a, req->b, (int)req->c, req->d != 0);
 }
 
+/* --- page faults ------------------------------------------------------------ */
+
+static int64_t serve_fault(struct device *dev, const struct proto_request *req)
+{
+	struct sgx_encl_page_info page;
+
+	const struct device_range range = device_range(dev);
+
+	if (req->a % SGX_PAGE_SIZE || req->b & ~(uint64_t)SECINFO_RWX)
+		return -EINVAL;
+	if (req->a - range.base >= range.size)
+		return -EFAULT;
+	return sgx_encl_fault(uapi_encl_encl(dev->encl), req->a - range.base, (uint8_t)req->b,
+			      &page);
+}
+
+/* The process's userfaultfds follow the request, on the reply socket. */
+static int64_t serve_join(struct call *call, const struct proto_request *req)
+{
+	int uffds[2];
+
+	if (receive_fds(call, uffds))
+		return -EINVAL;
+	return spaces_join(call->dev, uffds, req->a, req->b);
+}
+
 /* --- in-enclave leaves ------------------------------------------------------ */
+
+/* Operands of a leaf: RBX, RCX, RDX. */
+#define NR_OPERANDS 3
+
+/* A leaf about to run, while its operands cannot be taken out of EPC. */
+struct enclu {
+	struct device *dev;
+	const struct proto_request *req;
+	uint64_t offset[NR_OPERANDS];	/* of the pages the operands are in */
+	const uint64_t *pages;		/* where these are */
+	struct isa_outcome out;
+};
 
 static bool encl_translate(void *ctx, uint64_t la, bool write, uint64_t *pa,
 			   struct isa_outcome *fault)
 {
-	const struct device *dev = ctx;
-	struct sgx_encl_page_info page;
+	const struct enclu *enclu = ctx;
+	const uint64_t offset = (la & SGX_PAGE_MASK) - enclu->dev->mem.base;
 
 	*pa = ISA_NO_FRAME;
-	if (la - dev->mem.base < dev->mem.size &&
-	    sgx_encl_page_at(uapi_encl_encl(dev->encl), (la - dev->mem.base) & SGX_PAGE_MASK,
-			     &page))
-		*pa = page.pa + la % SGX_PAGE_SIZE;
+	for (size_t i = 0; i < NR_OPERANDS; i++)
+		if (enclu->offset[i] == offset && enclu->pages[i] != ISA_NO_FRAME)
+			*pa = enclu->pages[i] + la % SGX_PAGE_SIZE;
 	return true;
 }
 
@@ -336,31 +404,53 @@ static bool no_write(void *ctx, uint64_t la, const void *src, size_t n,
 	return no_read(ctx, la, NULL, n, fault);
 }
 
-/* With the lock, whoever sees the SECS sees the enclave's memory, too. */
-static uint64_t secs_pa_of(struct device *dev)
+/* A leaf may have changed the state of a page: tell the program. */
+static void mirror_operands(const struct enclu *enclu)
 {
-	uint64_t pa;
+	struct isa_machine *m = enclu->dev->server->processor.machine;
 
-	pthread_mutex_lock(&dev->lock);
-	pa = dev->secs_pa;
-	pthread_mutex_unlock(&dev->lock);
-	return pa;
+	for (size_t i = 0; i < NR_OPERANDS; i++) {
+		struct isa_epcm_info info;
+
+		if (enclu->pages[i] == ISA_NO_FRAME)
+			continue;
+		info = isa_epcm_peek(m, isa_machine_frame(m, enclu->pages[i]));
+		encl_memory_mirror(&enclu->dev->mem, enclu->offset[i], &info);
+	}
+}
+
+static void run_enclu(void *ctx, const uint64_t *pages)
+{
+	static const struct isa_mmu mmu = { encl_translate, no_read, no_write };
+	struct enclu *enclu = ctx;
+	struct isa_machine *m = enclu->dev->server->processor.machine;
+	const uint64_t secs_pa = sgx_encl_secs_pa(uapi_encl_encl(enclu->dev->encl));
+	struct isa_lp lp;
+
+	enclu->pages = pages;
+	isa_lp_init(&lp, m, &mmu, enclu, 3);
+	if (secs_pa != ISA_NO_FRAME)
+		lp.secs_frame = isa_machine_frame(m, secs_pa);
+	lp.rbx = enclu->req->b;
+	lp.rcx = enclu->req->c;
+	lp.rdx = enclu->req->d;
+	enclu->out = isa_enclu(&lp, (uint32_t)enclu->req->a);
+	if (isa_is_done(enclu->out))
+		mirror_operands(enclu);
 }
 
 static struct isa_outcome serve_enclu(struct device *dev, const struct proto_request *req)
 {
-	static const struct isa_mmu mmu = { encl_translate, no_read, no_write };
-	struct isa_machine *m = dev->server->processor.machine;
-	const uint64_t secs_pa = secs_pa_of(dev);
-	struct isa_lp lp;
+	const uint64_t base = device_range(dev).base;
+	struct enclu enclu = {
+		.dev = dev,
+		.req = req,
+		.offset = { (req->b & SGX_PAGE_MASK) - base, (req->c & SGX_PAGE_MASK) - base,
+			    (req->d & SGX_PAGE_MASK) - base },
+	};
 
-	isa_lp_init(&lp, m, &mmu, dev, 3);
-	if (secs_pa != ISA_NO_FRAME)
-		lp.secs_frame = isa_machine_frame(m, secs_pa);
-	lp.rbx = req->b;
-	lp.rcx = req->c;
-	lp.rdx = req->d;
-	return isa_enclu(&lp, (uint32_t)req->a);
+	sgx_encl_run(uapi_encl_encl(dev->encl), enclu.offset, NR_OPERANDS, run_enclu, &enclu);
+	return enclu.out;
 }
 
 /* --- the end of a call ------------------------------------------------------ */
@@ -376,7 +466,10 @@ static void leave_device(struct device *dev)
 static void send_attached(struct call *call)
 {
 	struct encl_memory *mem = &call->dev->mem;
-	struct proto_frame frame = { .kind = PROTO_DONE };
+	struct proto_frame frame = {
+		.kind = PROTO_DONE,
+		.result = spaces_attach(call->dev, call->req->a),
+	};
 	struct iovec iov = { &frame, sizeof(frame) };
 	union {
 		char buf[CMSG_SPACE(2 * sizeof(int))];
@@ -386,7 +479,7 @@ static void send_attached(struct call *call)
 	struct cmsghdr *cmsg;
 
 	pthread_mutex_lock(&call->dev->lock);
-	if (mem->pages_fd >= 0 && call->dev->secs_pa != ISA_NO_FRAME) {
+	if (!frame.result && mem->pages_fd >= 0 && call->dev->shared) {
 		msg.msg_control = control.buf;
 		msg.msg_controllen = sizeof(control.buf);
 		cmsg = CMSG_FIRSTHDR(&msg);
@@ -429,6 +522,12 @@ static void serve_enclave(struct call *call, const struct proto_request *req,
 		break;
 	case PROTO_OP_ENCLU:
 		done->outcome = serve_enclu(call->dev, req);
+		break;
+	case PROTO_OP_FAULT:
+		done->result = serve_fault(call->dev, req);
+		break;
+	case PROTO_OP_JOIN:
+		done->result = serve_join(call, req);
 		break;
 	default:
 		done->result = -EINVAL;

@@ -38,14 +38,33 @@ static void create_failed(void *ctx)
 static void created(void *ctx, const struct sgx_secs *secs, uint64_t secs_pa)
 {
 	struct device *dev = ctx;
+
+	/* The manager has told where the SECS is: device_set_secs(). */
+	dev->created = true;
+	atomic_fetch_add(&dev->server->counts.nr_enclaves, 1);
+	atomic_fetch_add(&dev->server->counts.nr_enclaves_open, 1);
+}
+
+struct device_range device_range(struct device *dev)
+{
+	struct device_range range = { 0 };
+
+	pthread_mutex_lock(&dev->lock);
+	if (dev->shared)
+		range = (struct device_range){ dev->mem.base, dev->mem.size };
+	pthread_mutex_unlock(&dev->lock);
+	return range;
+}
+
+/* Called with the enclave's lock of the manager. */
+void device_set_secs(struct device *dev, uint64_t page)
+{
 	struct isa_machine *m = dev->server->processor.machine;
 
 	pthread_mutex_lock(&dev->lock);
-	dev->secs_pa = secs_pa;
-	isa_secs_share(m, isa_machine_frame(m, secs_pa), &dev->mem.shared->blk);
+	isa_secs_share(m, isa_machine_frame(m, page), &dev->mem.shared->blk);
+	dev->shared = true;
 	pthread_mutex_unlock(&dev->lock);
-	atomic_fetch_add(&dev->server->counts.nr_enclaves, 1);
-	atomic_fetch_add(&dev->server->counts.nr_enclaves_open, 1);
 }
 
 static void page_added(void *ctx, uint64_t offset, const struct sgx_encl_page_info *page)
@@ -90,7 +109,6 @@ int device_open(struct server *s, int sock, bool is_vepc, struct device **out)
 	getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	dev->server = s;
 	dev->sock = sock;
-	dev->secs_pa = ISA_NO_FRAME;
 	dev->owner.encl_id = atomic_fetch_add(&s->next_id, 1) + 1;
 	dev->owner.client_id = (uint64_t)peer.pid;
 	dev->owner.pid = peer.pid;
@@ -98,8 +116,10 @@ int device_open(struct server *s, int sock, bool is_vepc, struct device **out)
 	encl_memory_init(&dev->mem);
 	pthread_mutex_init(&dev->lock, NULL);
 	pthread_mutex_init(&dev->calls_lock, NULL);
+	pthread_mutex_init(&dev->spaces_lock, NULL);
 	ret = is_vepc ? vepc_open(dev) : open_enclave(dev);
 	if (ret) {
+		pthread_mutex_destroy(&dev->spaces_lock);
 		pthread_mutex_destroy(&dev->lock);
 		pthread_mutex_destroy(&dev->calls_lock);
 		free(dev);
@@ -114,19 +134,27 @@ void device_get(struct device *dev)
 	atomic_fetch_add(&dev->refs, 1);
 }
 
+/* Called with the enclave's lock of the manager, so that the SECS stays where it is. */
+static void leave_all(void *ctx, const uint64_t *pages)
+{
+	struct device *dev = ctx;
+	struct isa_machine *m = dev->server->processor.machine;
+	const uint64_t secs_pa = sgx_encl_secs_pa(uapi_encl_encl(dev->encl));
+
+	if (secs_pa != ISA_NO_FRAME)
+		isa_secs_unshare(m, isa_machine_frame(m, secs_pa));
+}
+
 static void close_enclave(struct device *dev)
 {
-	struct server *s = dev->server;
-	struct isa_machine *m = s->processor.machine;
-
+	spaces_destroy(dev);
 	/*
 	 * Every process that could be inside has closed or died: whatever the
 	 * program left in the shared counters, nobody is inside.
 	 */
-	if (dev->secs_pa != ISA_NO_FRAME) {
-		isa_secs_unshare(m, isa_machine_frame(m, dev->secs_pa));
-		atomic_fetch_sub(&s->counts.nr_enclaves_open, 1);
-	}
+	sgx_encl_run(uapi_encl_encl(dev->encl), NULL, 0, leave_all, dev);
+	if (dev->created)
+		atomic_fetch_sub(&dev->server->counts.nr_enclaves_open, 1);
 	uapi_encl_release(dev->encl);
 	encl_memory_destroy(&dev->mem);
 }
@@ -142,5 +170,6 @@ void device_put(struct device *dev)
 	close(dev->sock);
 	pthread_mutex_destroy(&dev->lock);
 	pthread_mutex_destroy(&dev->calls_lock);
+	pthread_mutex_destroy(&dev->spaces_lock);
 	free(dev);
 }

@@ -16,22 +16,34 @@
 #include "proto.h"
 #include "server.h"
 
-/* --- processor.c: the machine and the ENCLS table over it ----------------- */
+/* --- processor.c: the machine --------------------------------------------- */
+
+/* Where the contents of a frame are, when not in the arena. */
+struct placement {
+	_Atomic(uint8_t *) memory;	/* NULL: in the arena */
+	uint64_t offset;		/* the same in a memory file */
+	int fd;
+};
 
 struct processor {
 	struct isa_machine *machine;
-	/* Where frames live that no enclave's memory file holds. */
 	uint8_t *arena;
 	size_t arena_size;
-	_Atomic(uint8_t *) *placed;	/* by frame; NULL: in the arena */
+	struct placement *placed;	/* by frame */
 	struct isa_section section;
 };
+
+static inline uint8_t *processor_arena(const struct processor *p, uint64_t frame)
+{
+	return p->arena + frame * SGX_PAGE_SIZE;
+}
 
 int processor_create(struct processor *p, const struct server_config *config);
 void processor_destroy(struct processor *p);
 
 /** processor_xcr0() - what XFRM is limited to. */
 uint64_t processor_xcr0(void);
+/* --- encls.c: what the manager asks of a machine ---------------------------- */
 
 /** processor_ops() - the manager's ENCLS table over @p. */
 struct epc_encls_ops processor_ops(struct processor *p);
@@ -72,7 +84,12 @@ struct device {
 	/* Guards mem against calls that attach while another one creates. */
 	pthread_mutex_t lock;
 	struct sgx_epc_owner owner;
-	uint64_t secs_pa;
+	bool created;		/* by the program: CREATE succeeded */
+	bool shared;		/* there is a SECS, and mem.shared says so; guarded by lock */
+	pthread_mutex_t spaces_lock;	/* guards spaces */
+	struct space *spaces;
+	/* Processes that have the memory, and those of them in spaces. */
+	atomic_uint nr_attached, nr_joined;
 	pthread_mutex_t calls_lock;	/* guards nr_calls, and what is watched for */
 	unsigned int nr_calls;		/* being served */
 	/* Of /dev/sgx_vepc only, where there is no enclave: */
@@ -91,6 +108,16 @@ void device_get(struct device *dev);
 
 /** device_put() - the last one releases the enclave, or the virtual EPC. */
 void device_put(struct device *dev);
+
+/* ELRANGE; all zero before ECREATE. */
+struct device_range {
+	uint64_t base, size;
+};
+
+struct device_range device_range(struct device *dev);
+
+/** device_set_secs() - the SECS is at EPC @page now: share the block with it. */
+void device_set_secs(struct device *dev, uint64_t page);
 
 /* --- vepc.c: virtual EPC ----------------------------------------------------- */
 
@@ -115,6 +142,88 @@ void vepc_serve(struct call *call, struct device *dev, const struct proto_reques
 
 void guest_encls(struct call *call, struct device *dev, const struct proto_request *req,
 		 struct proto_frame *done);
+
+/* --- spaces.c: address spaces that map an enclave ------------------------------ */
+
+/*
+ * One process's view of an enclave.  Its client maps all of ELRANGE a second
+ * time, for what it does as the processor: the alias.  Two userfaultfds let us
+ * take pages away from both.  Faults in ELRANGE are signals there, and come to us
+ * as calls; faults on the alias wait in the kernel and come to the pager.
+ */
+struct space {
+	struct space *next;
+	struct device *dev;
+	int elrange_uffd, alias_uffd;
+	uint64_t alias;
+	bool forgotten;		/* the pager's */
+};
+
+/**
+ * spaces_attach() - a process is about to get the memory of @dev, if there is any.
+ * @joins: it promises to join.  Otherwise pages cannot be taken from it, so all that
+ * are outside come back, and none goes from here on.
+ * Return: 0; -ENOMEM there is no room for all.
+ */
+int spaces_attach(struct device *dev, bool joins);
+
+/**
+ * spaces_join() - a process that attached to @dev can be reached from here on.
+ * @uffds: of ELRANGE and of the alias; taken.  @alias: its linear address.
+ * @again: it is a child of one that attached.
+ * Return: 0; -errno, then the enclave's pages stay where they are.
+ */
+int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool again);
+
+/** spaces_zap() - no access to the page at @la may succeed from here on. */
+void spaces_zap(struct device *dev, uint64_t la);
+
+/** spaces_map() - accesses to the page at @la may succeed again. */
+void spaces_map(struct device *dev, uint64_t la);
+
+/** spaces_reach_all() - is every process that has the memory of @dev in its list? */
+bool spaces_reach_all(struct device *dev);
+
+/** spaces_destroy() - forget all of @dev, and wait until the pager has, too. */
+void spaces_destroy(struct device *dev);
+
+void space_free(struct space *space);
+
+/* --- backing.c: memory for pages that were written out ------------------------- */
+
+struct backing {
+	uint8_t *pages;
+	uint32_t nr_pages;
+	pthread_mutex_t lock;	/* guards all below */
+	uint32_t *next;		/* of a free page, in the list */
+	uint32_t free_head, nr_used;
+};
+
+int backing_init(struct backing *b);
+void backing_finish(struct backing *b);
+
+/** backing_alloc() - one page, page aligned; NULL without memory. */
+void *backing_alloc(struct backing *b);
+void backing_free(struct backing *b, void *p);
+
+/* --- pager.c: the thread that brings pages back --------------------------------- */
+
+struct pager;
+
+struct pager *pager_create(struct sgx_epc_pool *pool);
+void pager_destroy(struct pager *pager);
+
+/** pager_watch() - serve the faults on the alias of @space.  0 or -errno. */
+int pager_watch(struct pager *pager, struct space *space);
+
+/** pager_forget() - no more of @space; takes it, and does not wait. */
+void pager_forget(struct pager *pager, struct space *space);
+
+/** pager_leave() - wait until the pager does nothing for @dev. */
+void pager_leave(struct pager *pager, const struct device *dev);
+
+/** pager_wake() - free pages are short: evict some in the background. */
+void pager_wake(struct pager *pager);
 
 /* --- call.c: one call of a program ----------------------------------------- */
 
@@ -204,6 +313,8 @@ struct server {
 	struct sgx_epc_pool *pool;
 	struct uapi_platform platform;
 	struct workers *workers;
+	struct pager *pager;
+	struct backing backing;
 	char name[PROTO_NAME_MAX];
 	int enclave_listener, provision_listener, vepc_listener;
 	pthread_mutex_t vepcs_lock;	/* guards vepcs; a leaf lock */

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * The software machine under the manager: it gives the processor library its
- * memory, and the manager a table of ENCLS operations.
- *
- * EPC is addressed the way a kernel's direct map would: physical addresses in
- * the upper half, so that they never meet a pointer of this process.
- */
+/* The software machine under the manager: its memory and what it is made of. */
 #include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -16,168 +10,13 @@
 #include "internal.h"
 
 #define EPC_PHYS 0x4000000000ull
-#define DIRECT_MAP 0xffff800000000000ull
-#define EPC_LA (DIRECT_MAP + EPC_PHYS)
 
 static void *epc_page(void *ctx, uint64_t frame)
 {
 	struct processor *p = ctx;
-	uint8_t *placed = atomic_load_explicit(&p->placed[frame], memory_order_acquire);
+	uint8_t *memory = atomic_load_explicit(&p->placed[frame].memory, memory_order_acquire);
 
-	return placed ? placed : p->arena + frame * SGX_PAGE_SIZE;
-}
-
-static bool is_epc(const struct processor *p, uint64_t la)
-{
-	return la - EPC_LA < p->section.nr_pages * SGX_PAGE_SIZE;
-}
-
-static bool kernel_translate(void *ctx, uint64_t la, bool write, uint64_t *pa,
-			     struct isa_outcome *fault)
-{
-	const struct processor *p = ctx;
-
-	*pa = is_epc(p, la) ? la - DIRECT_MAP : ISA_NO_FRAME;
-	return true;
-}
-
-/* Ordinary operands are this process's own memory, which never faults. */
-static bool kernel_read(void *ctx, uint64_t la, void *dst, size_t n, struct isa_outcome *fault)
-{
-	memcpy(dst, (const void *)(uintptr_t)la, n);
-	return true;
-}
-
-static bool kernel_write(void *ctx, uint64_t la, const void *src, size_t n,
-			 struct isa_outcome *fault)
-{
-	memcpy((void *)(uintptr_t)la, src, n);
-	return true;
-}
-
-static const struct isa_mmu kernel_mmu = {
-	.translate = kernel_translate,
-	.read = kernel_read,
-	.write = kernel_write,
-};
-
-static uint64_t direct_map(uint64_t pa)
-{
-	return DIRECT_MAP + pa;
-}
-
-static struct isa_outcome encls(struct processor *p, uint32_t leaf, uint64_t rbx, uint64_t rcx,
-				uint64_t rdx, const uint64_t *lepubkeyhash)
-{
-	struct isa_lp lp;
-
-	isa_lp_init(&lp, p->machine, &kernel_mmu, p, 0);
-	if (lepubkeyhash)
-		isa_wrmsr_lepubkeyhash(&lp, lepubkeyhash);
-	lp.rbx = rbx;
-	lp.rcx = rcx;
-	lp.rdx = rdx;
-	return isa_encls(&lp, leaf);
-}
-
-/* The leaves ask for aligned operands; the manager's callers need not know. */
-struct aligned_source {
-	_Alignas(4096) uint8_t page[SGX_PAGE_SIZE];
-	_Alignas(64) struct sgx_secinfo secinfo;
-	_Alignas(32) struct sgx_pageinfo pageinfo;
-};
-
-static struct sgx_pageinfo *align_source(struct aligned_source *buf,
-					 const struct sgx_pageinfo *pageinfo)
-{
-	buf->pageinfo = *pageinfo;
-	memcpy(&buf->secinfo, (void *)(uintptr_t)pageinfo->secinfo_or_pcmd, sizeof(buf->secinfo));
-	buf->pageinfo.secinfo_or_pcmd = (uintptr_t)&buf->secinfo;
-	if (pageinfo->srcpge % SGX_PAGE_SIZE) {
-		memcpy(buf->page, (void *)(uintptr_t)pageinfo->srcpge, sizeof(buf->page));
-		buf->pageinfo.srcpge = (uintptr_t)buf->page;
-	}
-	return &buf->pageinfo;
-}
-
-static struct isa_outcome op_ecreate(void *ctx, struct sgx_pageinfo *pageinfo, uint64_t secs)
-{
-	struct aligned_source buf;
-
-	return encls(ctx, ISA_ENCLS_ECREATE, (uintptr_t)align_source(&buf, pageinfo),
-		     direct_map(secs), 0, NULL);
-}
-
-static struct isa_outcome op_eadd(void *ctx, struct sgx_pageinfo *pageinfo, uint64_t page)
-{
-	struct aligned_source buf;
-	struct sgx_pageinfo *aligned = align_source(&buf, pageinfo);
-
-	aligned->secs = direct_map(pageinfo->secs);
-	return encls(ctx, ISA_ENCLS_EADD, (uintptr_t)aligned, direct_map(page), 0, NULL);
-}
-
-static struct isa_outcome op_eextend(void *ctx, uint64_t secs, uint64_t chunk)
-{
-	return encls(ctx, ISA_ENCLS_EEXTEND, direct_map(secs), direct_map(chunk), 0, NULL);
-}
-
-static struct isa_outcome op_einit(void *ctx, const struct sgx_sigstruct *sigstruct,
-				   const struct sgx_einittoken *token, uint64_t secs,
-				   const uint64_t lepubkeyhash[4])
-{
-	/* The operands' alignment is the leaf's, not the caller's. */
-	_Alignas(4096) struct sgx_sigstruct sig = *sigstruct;
-	_Alignas(512) struct sgx_einittoken tok = *token;
-	return encls(ctx, ISA_ENCLS_EINIT, (uintptr_t)&sig, direct_map(secs), (uintptr_t)&tok,
-		     lepubkeyhash);
-}
-
-static struct isa_outcome op_eremove(void *ctx, uint64_t page)
-{
-	struct processor *p = ctx;
-	struct isa_outcome out = encls(p, ISA_ENCLS_EREMOVE, 0, direct_map(page), 0, NULL);
-
-	/* Uninitialized: its next contents may live elsewhere. */
-	if (isa_is_done(out))
-		atomic_store_explicit(&p->placed[isa_machine_frame(p->machine, page)], NULL,
-				      memory_order_release);
-	return out;
-}
-
-static struct isa_epcm_info op_peek(void *ctx, uint64_t page)
-{
-	struct processor *p = ctx;
-
-	return isa_epcm_peek(p->machine, isa_machine_frame(p->machine, page));
-}
-
-static int mm_place(void *ctx, void *cookie, uint64_t page, uint64_t la)
-{
-	struct processor *p = ctx;
-	struct device *dev = cookie;
-
-	atomic_store_explicit(&p->placed[isa_machine_frame(p->machine, page)],
-			      dev->mem.pages + (la - dev->mem.base), memory_order_release);
-	return 0;
-}
-
-struct epc_encls_ops processor_ops(struct processor *p)
-{
-	return (struct epc_encls_ops){
-		.ctx = p,
-		.ecreate = op_ecreate,
-		.eadd = op_eadd,
-		.eextend = op_eextend,
-		.einit = op_einit,
-		.eremove = op_eremove,
-		.peek = op_peek,
-	};
-}
-
-struct epc_mm_ops processor_mm(struct processor *p)
-{
-	return (struct epc_mm_ops){ .ctx = p, .place = mm_place };
+	return memory ? memory : processor_arena(p, frame);
 }
 
 /*

@@ -43,9 +43,11 @@
 enum proto_op {
 	PROTO_OP_IOCTL = 1,	/* a: command, b: argument */
 	PROTO_OP_MAY_MAP,	/* a: start, b: end, c: PROT_*, d: READ_IMPLIES_EXEC */
-	PROTO_OP_ATTACH,	/* answers the two memory files of the enclave, or the id of
-				 * the virtual EPC */
+	PROTO_OP_ATTACH,	/* a: will JOIN; answers the two memory files of the enclave,
+				 * or the id of the virtual EPC */
 	PROTO_OP_ENCLU,		/* a: leaf, b: RBX, c: RCX, d: RDX */
+	PROTO_OP_FAULT,		/* a: page's address, b: SECINFO_R, _W or _X wanted */
+	PROTO_OP_JOIN,		/* a: the client's own mapping, b: after fork(); two userfaultfds follow */
 	/* Of virtual EPC only: */
 	PROTO_OP_VEPC_FAULT,	/* a: index of the page touched */
 	PROTO_OP_ENCLS,		/* as ENCLU; PROTO_HASH: msr is the launch-key hash */

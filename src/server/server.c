@@ -66,12 +66,35 @@ static void port_barrier(void *ctx)
 	thread_barrier();
 }
 
+static void port_wake_reclaimer(void *ctx)
+{
+	struct server *s = ctx;
+
+	if (s->pager)
+		pager_wake(s->pager);
+}
+
+static void *port_backing_alloc(void *ctx, void *encl)
+{
+	struct server *s = ctx;
+
+	return backing_alloc(&s->backing);
+}
+
+static void port_backing_free(void *ctx, void *p)
+{
+	struct server *s = ctx;
+
+	backing_free(&s->backing, p);
+}
+
 static int create_pool(struct server *s)
 {
 	const struct sgx_epc_config config = {
 		.sections = &s->processor.section,
 		.nr_sections = 1,
 		.port = {
+			.ctx = s,
 			.alloc = port_alloc,
 			.free = port_free,
 			.log = port_log,
@@ -80,11 +103,15 @@ static int create_pool(struct server *s)
 			.yield = port_yield,
 			.cache_enter = port_cache_enter,
 			.barrier = thread_barrier_init() ? port_barrier : NULL,
+			.wake_reclaimer = port_wake_reclaimer,
+			.backing_alloc = port_backing_alloc,
+			.backing_free = port_backing_free,
 		},
 		.nr_caches = THREAD_NUMBERS,
 		.ops = processor_ops(&s->processor),
 		.mm = processor_mm(&s->processor),
 		.on_leak = s->on_leak,
+		.overcommit = true,
 		/* Like a kernel, take nothing about the EPC on trust. */
 		.known_clean = false,
 	};
@@ -93,9 +120,11 @@ static int create_pool(struct server *s)
 
 	thread_numbers_init();
 	ret = sgx_epc_pool_create(&config, &s->pool);
-	if (!ret)
-		sgx_epc_sanitize(s->pool, &stop);
-	return ret;
+	if (ret)
+		return ret;
+	sgx_epc_sanitize(s->pool, &stop);
+	s->pager = pager_create(s->pool);
+	return s->pager ? 0 : -ENOMEM;
 }
 
 /* --- sockets ------------------------------------------------------------------ */
@@ -188,6 +217,8 @@ int server_create(const struct server_config *config, struct server **out)
 	if (!ret)
 		ret = processor_create(&s->processor, config);
 	if (!ret)
+		ret = backing_init(&s->backing);
+	if (!ret)
 		ret = create_pool(s);
 	if (!ret)
 		ret = open_devices(s);
@@ -222,7 +253,9 @@ void server_destroy(struct server *s)
 	if (s->vepc_listener >= 0)
 		close(s->vepc_listener);
 	control_close(&s->control);
+	pager_destroy(s->pager);
 	sgx_epc_pool_destroy(s->pool);
+	backing_finish(&s->backing);
 	processor_destroy(&s->processor);
 	pthread_mutex_destroy(&s->vepcs_lock);
 	free(s);

@@ -285,13 +285,28 @@ static void tcs_cannot_be_read_or_written(void **state)
 	assert_works(heap(0));
 }
 
-static void hole_of_the_enclave_is_sigbus(void **state)
+/* Touching it makes a page there, which the enclave has not accepted. */
+static void hole_of_the_enclave_is_filled_with_a_pending_page(void **state)
 {
 	uint8_t *end = heap(HEAP_PAGES);
 
 	assert_true(end < encl.base + encl.size);
 	assert_int_equal(map(end, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
-	assert_int_equal(access_outside(end, false), SIGBUS);
+	assert_int_equal(access_outside(end, false), SIGSEGV);
+}
+
+static void hole_before_initialization_is_sigbus(void **state)
+{
+	struct test_encl e;
+	volatile uint8_t *hole;
+
+	test_encl_prepare(&e, &(struct test_config){ 0 });
+	assert_int_equal(test_encl_open(&e), 0);
+	assert_int_equal(test_encl_create(&e), 0);
+	hole = mmap(e.base, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, e.fd, 0);
+	assert_ptr_equal(hole, e.base);
+	assert_int_equal(access_outside(hole, false), SIGBUS);
+	test_encl_free(&e);
 }
 
 /* --- mappings made ahead ------------------------------------------------------------- */
@@ -415,7 +430,8 @@ int main(void)
 		EACH(enclave_does_not_grow_downwards),
 		EACH(mremap_refuses_the_enclave_only),
 		EACH(tcs_cannot_be_read_or_written),
-		EACH(hole_of_the_enclave_is_sigbus),
+		EACH(hole_of_the_enclave_is_filled_with_a_pending_page),
+		cmocka_unit_test(hole_before_initialization_is_sigbus),
 		AHEAD(pages_show_in_mappings_made_before),
 		AHEAD(pages_added_by_a_child_show_in_the_parent),
 		AHEAD(pages_of_a_call_that_failed_half_way_show),

@@ -34,6 +34,9 @@ struct machine {
 	unsigned int nr_fds;	/* of this process, before it was created */
 };
 
+/* EPC of each enclave besides what it asked for: where versions of evicted pages go. */
+#define RAW_VA_PAGES 1u
+
 void machine_start(struct machine *m, uint64_t nr_pages);
 void machine_start_with(struct machine *m, const struct server_config *config);
 

@@ -47,6 +47,17 @@ static void non_canonical(void)
 			 "movb (%%rax), %%al" : : : "rax", "memory");
 }
 
+/* Other threads of the enclave may sweep the same pages. */
+static void sweep(struct test_op *op)
+{
+	const uint64_t end = op->addr + op->value * 4096;
+	uint64_t sum = 0, at;
+
+	for (at = op->addr; at < end; at += 4096)
+		sum += __atomic_add_fetch((uint64_t *)host(at), 1, __ATOMIC_RELAXED);
+	op->result = sum;
+}
+
 static void spin(struct test_op *op)
 {
 	op->started = 1;
@@ -155,6 +166,9 @@ void enclave_op(struct test_op *op)
 		break;
 	case OP_WRITE:
 		*(volatile uint8_t *)host(op->addr) = (uint8_t)op->value;
+		break;
+	case OP_SWEEP:
+		sweep(op);
 		break;
 	case OP_SPIN:
 		spin(op);

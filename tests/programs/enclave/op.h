@@ -49,6 +49,8 @@
 #define OP_YMM_SPIN 22
 #define OP_EXIT_REGS 23		/* leave with all GPRs but RAX, RBX, RSP, RBP set */
 
+#define OP_SWEEP 24		/* count on each of value pages from addr on; result = the sum */
+
 /* Offsets in struct test_op for the assembly; asserted below */
 #define OP_KIND 0
 #define OP_VALUE 16

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Memory for pages that were written out: pages of one large, sparse mapping,
+ * so that neither alignment nor many mappings cost anything.  What is free is
+ * given back to the system at once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define NONE UINT32_MAX
+
+int backing_init(struct backing *b)
+{
+	const uint64_t host_pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
+
+	/* More than the host has memory for is never needed. */
+	b->nr_pages = host_pages < NONE ? (uint32_t)host_pages : NONE;
+	b->free_head = NONE;
+	pthread_mutex_init(&b->lock, NULL);
+	b->pages = mmap(NULL, (size_t)b->nr_pages * SGX_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	b->next = mmap(NULL, (size_t)b->nr_pages * sizeof(*b->next), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return b->pages == MAP_FAILED || b->next == MAP_FAILED ? -ENOMEM : 0;
+}
+
+void backing_finish(struct backing *b)
+{
+	if (b->pages && b->pages != MAP_FAILED)
+		munmap(b->pages, (size_t)b->nr_pages * SGX_PAGE_SIZE);
+	if (b->next && b->next != MAP_FAILED)
+		munmap(b->next, (size_t)b->nr_pages * sizeof(*b->next));
+}
+
+void *backing_alloc(struct backing *b)
+{
+	uint32_t i = NONE;
+
+	pthread_mutex_lock(&b->lock);
+	if (b->free_head != NONE) {
+		i = b->free_head;
+		b->free_head = b->next[i];
+	} else if (b->nr_used < b->nr_pages) {
+		i = b->nr_used++;
+	}
+	pthread_mutex_unlock(&b->lock);
+	return i == NONE ? NULL : b->pages + (size_t)i * SGX_PAGE_SIZE;
+}
+
+void backing_free(struct backing *b, void *p)
+{
+	const uint32_t i = (uint32_t)(((uint8_t *)p - b->pages) / SGX_PAGE_SIZE);
+
+	madvise(p, SGX_PAGE_SIZE, MADV_DONTNEED);
+	pthread_mutex_lock(&b->lock);
+	b->next[i] = b->free_head;
+	b->free_head = i;
+	pthread_mutex_unlock(&b->lock);
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Two threads: one brings back pages that clients wait for in their kernel, the
+ * other writes pages out when free ones are short.
+ */
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+struct pager {
+	struct sgx_epc_pool *pool;
+	pthread_t faults, reclaimer;
+	int epoll;
+	int wake_faults, wake_reclaimer;	/* eventfds */
+	atomic_bool stop;
+	pthread_mutex_t lock;			/* guards all below */
+	pthread_cond_t left;
+	const struct device *busy;		/* whose fault is being served */
+	struct space *forgotten;
+};
+
+static void ring(int fd)
+{
+	const uint64_t one = 1;
+
+	if (write(fd, &one, sizeof(one)) < 0)
+		return;		/* it rings already */
+}
+
+/* --- faults ------------------------------------------------------------------ */
+
+static uint64_t la_of(const struct space *space, uint64_t addr)
+{
+	return space->dev->mem.base + ((addr & SGX_PAGE_MASK) - space->alias);
+}
+
+/* There is no such page, nor will there be: the access gets SIGBUS. */
+static void refuse(const struct space *space, uint64_t addr)
+{
+#ifdef UFFDIO_POISON
+	struct uffdio_poison poison = {
+		.range = { .start = addr & SGX_PAGE_MASK, .len = SGX_PAGE_SIZE },
+	};
+
+	if (ioctl(space->alias_uffd, UFFDIO_POISON, &poison) == 0)
+		return;
+#endif
+	/* Without it: an empty page, which fails every check of entry. */
+	struct uffdio_zeropage zero = {
+		.range = { .start = addr & SGX_PAGE_MASK, .len = SGX_PAGE_SIZE },
+	};
+
+	ioctl(space->alias_uffd, UFFDIO_ZEROPAGE, &zero);
+}
+
+static void serve(struct space *space)
+{
+	struct sgx_encl_page_info page;
+	struct uffd_msg msg;
+	uint64_t la;
+
+	if (read(space->alias_uffd, &msg, sizeof(msg)) != sizeof(msg) ||
+	    msg.event != UFFD_EVENT_PAGEFAULT)
+		return;
+	la = la_of(space, msg.arg.pagefault.address);
+	/* Whoever brings the page back also lets the waiting thread go on. */
+	if (sgx_encl_fault(uapi_encl_encl(space->dev->encl), la - space->dev->mem.base, 0, &page))
+		refuse(space, msg.arg.pagefault.address);
+}
+
+/* Called with the lock held; nobody is being served. */
+static void free_forgotten(struct pager *pager)
+{
+	struct space *space;
+
+	while ((space = pager->forgotten)) {
+		pager->forgotten = space->next;
+		space_free(space);
+	}
+}
+
+/*
+ * One event at a time: a space that is forgotten after its event was fetched is
+ * still there when it is looked at.
+ */
+static void *serve_faults(void *arg)
+{
+	struct pager *pager = arg;
+	struct epoll_event event;
+
+	while (!atomic_load(&pager->stop)) {
+		struct space *space = NULL;
+
+		if (epoll_wait(pager->epoll, &event, 1, -1) == 1)
+			space = event.data.ptr;
+		pthread_mutex_lock(&pager->lock);
+		if (space && !space->forgotten) {
+			pager->busy = space->dev;
+			pthread_mutex_unlock(&pager->lock);
+			serve(space);
+			pthread_mutex_lock(&pager->lock);
+			pager->busy = NULL;
+			pthread_cond_broadcast(&pager->left);
+		}
+		free_forgotten(pager);
+		pthread_mutex_unlock(&pager->lock);
+		if (!space) {
+			uint64_t n;
+
+			if (read(pager->wake_faults, &n, sizeof(n)) < 0)
+				continue;
+		}
+	}
+	return NULL;
+}
+
+int pager_watch(struct pager *pager, struct space *space)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = space };
+
+	return epoll_ctl(pager->epoll, EPOLL_CTL_ADD, space->alias_uffd, &event) ? -errno : 0;
+}
+
+void pager_forget(struct pager *pager, struct space *space)
+{
+	epoll_ctl(pager->epoll, EPOLL_CTL_DEL, space->alias_uffd, NULL);
+	pthread_mutex_lock(&pager->lock);
+	space->forgotten = true;
+	space->next = pager->forgotten;
+	pager->forgotten = space;
+	pthread_mutex_unlock(&pager->lock);
+	ring(pager->wake_faults);
+}
+
+void pager_leave(struct pager *pager, const struct device *dev)
+{
+	pthread_mutex_lock(&pager->lock);
+	while (pager->busy == dev)
+		pthread_cond_wait(&pager->left, &pager->lock);
+	pthread_mutex_unlock(&pager->lock);
+}
+
+/* --- reclaim ------------------------------------------------------------------- */
+
+static void *reclaim(void *arg)
+{
+	struct pager *pager = arg;
+	uint64_t n;
+
+	while (read(pager->wake_reclaimer, &n, sizeof(n)) == sizeof(n) &&
+	       !atomic_load(&pager->stop))
+		sgx_epc_reclaim_background(pager->pool, &pager->stop);
+	return NULL;
+}
+
+void pager_wake(struct pager *pager)
+{
+	ring(pager->wake_reclaimer);
+}
+
+/* --- life ------------------------------------------------------------------------ */
+
+static void close_all(struct pager *pager)
+{
+	close(pager->epoll);
+	close(pager->wake_faults);
+	close(pager->wake_reclaimer);
+	pthread_cond_destroy(&pager->left);
+	pthread_mutex_destroy(&pager->lock);
+	free(pager);
+}
+
+struct pager *pager_create(struct sgx_epc_pool *pool)
+{
+	struct pager *pager = calloc(1, sizeof(*pager));
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (!pager)
+		return NULL;
+	pager->pool = pool;
+	pthread_mutex_init(&pager->lock, NULL);
+	pthread_cond_init(&pager->left, NULL);
+	pager->epoll = epoll_create1(EPOLL_CLOEXEC);
+	pager->wake_faults = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pager->wake_reclaimer = eventfd(0, EFD_CLOEXEC);
+	if (pager->epoll < 0 || pager->wake_faults < 0 || pager->wake_reclaimer < 0 ||
+	    epoll_ctl(pager->epoll, EPOLL_CTL_ADD, pager->wake_faults, &event) ||
+	    pthread_create(&pager->faults, NULL, serve_faults, pager)) {
+		close_all(pager);
+		return NULL;
+	}
+	if (pthread_create(&pager->reclaimer, NULL, reclaim, pager) == 0)
+		return pager;
+	atomic_store(&pager->stop, true);
+	ring(pager->wake_faults);
+	pthread_join(pager->faults, NULL);
+	close_all(pager);
+	return NULL;
+}
+
+void pager_destroy(struct pager *pager)
+{
+	if (!pager)
+		return;
+	atomic_store(&pager->stop, true);
+	ring(pager->wake_faults);
+	ring(pager->wake_reclaimer);
+	pthread_join(pager->faults, NULL);
+	pthread_join(pager->reclaimer, NULL);
+	free_forgotten(pager);
+	close_all(pager);
+}

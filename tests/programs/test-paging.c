@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Enclaves larger than the EPC: pages are written out and reloaded while
+ * threads and processes use them, and no store is lost.  To be run with an EPC
+ * of 1 MiB, 256 pages.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "enclave.h"
+
+#define HEAP_PAGES 500u
+#define SWEEPS 8u
+
+static const struct test_config large = { .nr_threads = 2, .heap_pages = HEAP_PAGES };
+
+static uint64_t heap(const struct test_encl *e)
+{
+	return (uintptr_t)e->base + ENCL_THREAD_OFFSET + 2 * ENCL_THREAD_SIZE;
+}
+
+static uint64_t sweep(const struct test_encl *e, unsigned int thread)
+{
+	struct test_op op = { .kind = OP_SWEEP, .addr = heap(e), .value = HEAP_PAGES };
+
+	test_enter(e, thread, &op);
+	return op.result;
+}
+
+static void build(struct test_encl *e)
+{
+	assert_int_equal(test_encl_build(e, &large), 0);
+}
+
+static void contents_survive(void **state)
+{
+	struct test_encl e;
+
+	build(&e);
+	for (unsigned int i = 1; i <= SWEEPS; i++)
+		assert_int_equal(sweep(&e, 0), i * HEAP_PAGES);
+	test_encl_free(&e);
+}
+
+static void several_enclaves_share_the_epc(void **state)
+{
+	struct test_encl e[3];
+
+	for (int i = 0; i < 3; i++)
+		build(&e[i]);
+	for (unsigned int n = 1; n <= 3; n++)
+		for (int i = 0; i < 3; i++)
+			assert_int_equal(sweep(&e[i], 0), n * HEAP_PAGES);
+	for (int i = 0; i < 3; i++)
+		test_encl_free(&e[i]);
+}
+
+struct sweeper {
+	const struct test_encl *e;
+	unsigned int thread;
+};
+
+static void *sweeper(void *arg)
+{
+	const struct sweeper *s = arg;
+
+	for (unsigned int i = 0; i < SWEEPS; i++)
+		sweep(s->e, s->thread);
+	return NULL;
+}
+
+static void two_threads_lose_no_store(void **state)
+{
+	struct test_encl e;
+	struct sweeper s[2] = { { &e, 0 }, { &e, 1 } };
+	pthread_t threads[2];
+
+	build(&e);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, sweeper, &s[i]), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(sweep(&e, 0), (2 * SWEEPS + 1) * HEAP_PAGES);
+	test_encl_free(&e);
+}
+
+/* A second address space that pages have to be taken from. */
+static void parent_and_child_lose_no_store(void **state)
+{
+	struct test_encl e;
+	int status;
+	pid_t pid;
+
+	build(&e);
+	sweep(&e, 0);
+	pid = fork();
+	if (!pid) {
+		for (unsigned int i = 0; i < SWEEPS; i++)
+			sweep(&e, 1);
+		_exit(0);
+	}
+	for (unsigned int i = 0; i < SWEEPS; i++)
+		sweep(&e, 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(sweep(&e, 0), (2 * SWEEPS + 2) * HEAP_PAGES);
+	test_encl_free(&e);
+}
+
+/* A process that is stopped, or was killed, holds no page back. */
+static void stopped_process_gives_its_pages(void **state)
+{
+	struct test_encl e;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		build(&e);
+		sweep(&e, 0);
+		raise(SIGSTOP);
+		_exit(sweep(&e, 0) == 2 * HEAP_PAGES ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	build(&e);
+	assert_int_equal(sweep(&e, 0), HEAP_PAGES);
+	kill(pid, SIGCONT);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(sweep(&e, 0), 2 * HEAP_PAGES);
+	test_encl_free(&e);
+}
+
+static void do_nothing(int sig)
+{
+}
+
+/* Thread control and save areas go, too: signals arrive wherever it is. */
+static void timer_interrupts_while_everything_pages(void **state)
+{
+	const struct sigaction action = { .sa_handler = do_nothing };
+	struct test_encl e;
+	timer_t timer;
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	const struct itimerspec often = { { 0, 300000 }, { 0, 300000 } };
+
+	build(&e);
+	sigaction(SIGUSR1, &action, NULL);
+	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	assert_int_equal(timer_settime(timer, 0, &often, NULL), 0);
+	for (unsigned int i = 1; i <= SWEEPS; i++)
+		assert_int_equal(sweep(&e, 0), i * HEAP_PAGES);
+	timer_delete(timer);
+	test_encl_free(&e);
+}
+
+/* As the default profile of some container runtimes does. */
+static void forbid_userfaultfd(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0))
+		_exit(9);
+}
+
+static int use_without_paging(void)
+{
+	static const struct test_config small = { .nr_threads = 2, .heap_pages = 20 };
+	struct test_op put = { .kind = OP_PUT, .value = 3 }, get = { .kind = OP_GET };
+	struct test_encl e, second;
+
+	forbid_userfaultfd();
+	if (test_encl_build(&e, &small))
+		return 1;
+	test_enter(&e, 0, &put);
+	/* More than the EPC: refused, and the first one is not touched. */
+	if (test_encl_build(&second, &large) != -ENOMEM)
+		return 2;
+	test_enter(&e, 0, &get);
+	test_encl_free(&second);
+	return get.result == 3 ? 0 : 3;
+}
+
+static void without_userfaultfd_enclaves_stay(void **state)
+{
+	const pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(use_without_paging());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(contents_survive),
+		cmocka_unit_test(several_enclaves_share_the_epc),
+		cmocka_unit_test(two_threads_lose_no_store),
+		cmocka_unit_test(parent_and_child_lose_no_store),
+		cmocka_unit_test(stopped_process_gives_its_pages),
+		cmocka_unit_test(timer_interrupts_while_everything_pages),
+		cmocka_unit_test(without_userfaultfd_enclaves_stay),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -412,6 +412,29 @@ static void keys_belong_to_machine_and_owner(void **state)
 	assert_machine_dependency(*state, 1, 2, 9, none);
 }
 
+/*
+ * What was sealed stays readable: the same machine derives the same key in every
+ * run, with every crypto library and from release to release.
+ */
+static void a_key_is_the_same_in_every_run(void **state)
+{
+	static const uint8_t want[16] = {
+		0xdb, 0x40, 0xeb, 0x3d, 0xff, 0x75, 0x95, 0xea,
+		0xb8, 0xd9, 0x50, 0x21, 0x3c, 0xd6, 0xc8, 0xef,
+	};
+	const struct sgx_keyrequest req = {
+		.keyname = KEY_SEAL,
+		.keypolicy = KEYPOLICY_MRENCLAVE,
+		.isvsvn = 5,
+		.cpusvn = { 1, 2, 3 },
+		.attributemask = { ~0ull, ~0ull },
+		.keyid = { 7 },
+	};
+	const struct key key = get(*state, &req);
+
+	assert_memory_equal(&key, want, sizeof(want));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +452,7 @@ int main(void)
 		cmocka_unit_test(keys_differ_by_name),
 		cmocka_unit_test(keys_of_an_older_version_stay_available),
 		cmocka_unit_test(keys_belong_to_machine_and_owner),
+		cmocka_unit_test(a_key_is_the_same_in_every_run),
 	};
 
 	return cmocka_run_group_tests_name("EGETKEY", tests, setup, isa_fixture_teardown);

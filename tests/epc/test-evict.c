@@ -130,7 +130,7 @@ static void finish_clean(struct fake *f)
 
 /* --- the way out and back ----------------------------------------------------- */
 
-static void pages_come_back_as_they_were(void **state)
+static void f56_pages_come_back_as_they_were(void **state)
 {
 	struct subject s;
 	struct fake f;
@@ -146,7 +146,7 @@ static void pages_come_back_as_they_were(void **state)
 	finish_clean(&f);
 }
 
-static void one_batch_is_tracked_once(void **state)
+static void f55_one_batch_is_tracked_once(void **state)
 {
 	struct subject s;
 	struct fake f;
@@ -163,7 +163,7 @@ static void one_batch_is_tracked_once(void **state)
 }
 
 /* A kick that reaches nobody: EWB says so, and tracking starts again. */
-static void threads_inside_are_waited_for(void **state)
+static void f56_threads_inside_are_waited_for(void **state)
 {
 	struct subject s;
 	unsigned int deaf;
@@ -313,7 +313,7 @@ static void c1_27_a_va_page_is_had_under_pressure(void **state)
 	finish_clean(&f);
 }
 
-static void c1_38_augments_after_the_secs_was_written_out(void **state)
+static void f68_c1_38_augments_after_the_secs_was_written_out(void **state)
 {
 	struct subject s;
 	struct fake f;
@@ -706,7 +706,7 @@ static void the_smallest_epc_serves_many(void **state)
 	finish_clean(&f);
 }
 
-static void background_stops_at_the_high_watermark(void **state)
+static void f59_background_stops_at_the_high_watermark(void **state)
 {
 	struct sgx_epc_watermarks marks;
 	struct subject s;
@@ -916,9 +916,9 @@ static void each_allocation_fails_in_turn(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pages_come_back_as_they_were),
-		cmocka_unit_test(one_batch_is_tracked_once),
-		cmocka_unit_test(threads_inside_are_waited_for),
+		cmocka_unit_test(f56_pages_come_back_as_they_were),
+		cmocka_unit_test(f55_one_batch_is_tracked_once),
+		cmocka_unit_test(f56_threads_inside_are_waited_for),
 		cmocka_unit_test(enclave_that_may_not_be_evicted_keeps_its_pages),
 		cmocka_unit_test(nothing_is_written_out_without_overcommit),
 		cmocka_unit_test(allocator_says_ebusy_to_who_may_not_evict),
@@ -926,7 +926,7 @@ int main(void)
 		cmocka_unit_test(c1_19_backing_memory_is_returned_on_reload),
 		cmocka_unit_test(c1_22_reloading_a_page_leaves_its_neighbours_outside_intact),
 		cmocka_unit_test(c1_27_a_va_page_is_had_under_pressure),
-		cmocka_unit_test(c1_38_augments_after_the_secs_was_written_out),
+		cmocka_unit_test(f68_c1_38_augments_after_the_secs_was_written_out),
 		cmocka_unit_test(u1_both_who_touch_an_absent_page_get_it),
 		cmocka_unit_test(u2_a_page_removed_during_a_fault_is_augmented),
 		cmocka_unit_test(u3_a_page_poisoned_on_its_way_out_is_not_written),
@@ -941,7 +941,7 @@ int main(void)
 		cmocka_unit_test(a_group_at_its_limit_evicts_from_itself),
 		cmocka_unit_test(a_group_too_small_for_its_enclave_says_enomem),
 		cmocka_unit_test(the_smallest_epc_serves_many),
-		cmocka_unit_test(background_stops_at_the_high_watermark),
+		cmocka_unit_test(f59_background_stops_at_the_high_watermark),
 		cmocka_unit_test(each_call_of_each_leaf_fails_in_turn),
 		cmocka_unit_test(each_leaf_breaks_down_in_turn),
 		cmocka_unit_test(each_allocation_fails_in_turn),

@@ -69,6 +69,12 @@ seabios=$("$here/debian" "$release" deb seabios)
 data=$("$here/debian" "$release" deb qemu-system-data)
 ipxe=$("$here/debian" "$release" deb ipxe-qemu)
 
+# QEMU 10 wants a newer meson than Debian 12 has, as a module of its Python.
+modules=
+if [ "$release" != bookworm ]; then
+	modules=$("$here/debian" "$release" deb meson)/usr/lib/python3/dist-packages
+fi
+
 mkdir -p "$root/bin"
 exec 9>"$root/lock"
 flock 9
@@ -123,12 +129,12 @@ if [ ! -f "$build/build.ninja" ]; then
 	compiler=gcc
 	command -v ccache >/dev/null && compiler='ccache gcc'
 	cd "$build"
-	quietly env PKG_CONFIG_PATH="$paths" "$tree/configure" --cc="$compiler" \
+	quietly env PKG_CONFIG_PATH="$paths" PYTHONPATH="$modules" "$tree/configure" --cc="$compiler" --python=/usr/bin/python3 \
 		--target-list=x86_64-softmmu --without-default-features --enable-system --enable-tcg \
 		--disable-docs --disable-werror --disable-install-blobs
 	cd "$here"
 fi
-quietly ninja -C "$build" qemu-system-x86_64
+quietly env PYTHONPATH="$modules" ninja -C "$build" qemu-system-x86_64
 
 work=$(mktemp -d "$root/bin/.new.XXXXXX")
 trap 'rm -rf "$work"' EXIT

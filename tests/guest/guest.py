@@ -166,7 +166,7 @@ class Tap:
         print(f"{'ok' if good else 'not ok'} {self.count} - {name}", flush=True)
         if not good:
             for word in words:
-                for line in str(word).splitlines()[-40:]:
+                for line in str(word).splitlines()[-60:]:
                     print(f"# {line}", flush=True)
 
     def end(self):

@@ -142,6 +142,7 @@ static const struct inside_leaf inside_leaves[] = {
 	  .operands = { { ISA_RBX, PROT_READ }, { ISA_RCX, PROT_READ } } },
 	{ ISA_ENCLU_EACCEPTCOPY, .status = true, .changes_rcx = true,
 	  .operands = { { ISA_RBX, PROT_READ }, { ISA_RCX, PROT_WRITE }, { ISA_RDX, PROT_READ } } },
+	{ ISA_ENCLU_EVERIFYREPORT2, .status = true, .operands = { { ISA_RBX, PROT_READ } } },
 };
 
 static const struct inside_leaf *find_leaf(uint32_t leaf)

@@ -22,6 +22,7 @@
 #define SGX_INVALID_ATTRIBUTE 2
 #define SGX_INVALID_KEYNAME 256
 #define SGX_INVALID_ISVSVN 64
+#define SGX_INVALID_REPORTMACSTRUCT 28
 
 struct report {
 	uint8_t cpusvn[16];		/* 0 */
@@ -222,6 +223,30 @@ static void reserved_bytes_in_the_request_are_gp(void **state)
 	assert_int_equal(run.exception_error_code, 0);
 }
 
+static void everifyreport2_refuses_what_no_machine_made(void **state)
+{
+	static const uint8_t zeros[256];
+	struct test_op op = { .kind = OP_EVERIFYREPORT2, .addr = (uintptr_t)zeros };
+
+	test_enter(&encl, 0, &op);
+	assert_int_equal(op.result, SGX_INVALID_REPORTMACSTRUCT);
+	assert_int_equal(op.result2, 1);
+}
+
+/* The handler of an exception makes the interrupted frame current, once. */
+static void edeccssa_takes_a_frame_off(void **state)
+{
+	struct test_op fault = { .kind = OP_UD2 }, op = { .kind = OP_EDECCSSA };
+	struct sgx_enclave_run run = { 0 };
+
+	assert_int_equal(test_call(&other, test_tcs(&other, 0), ENCLU_EENTER, &fault, &run), 0);
+	assert_int_equal(run.exception_vector, VECTOR_UD);
+	test_enter(&other, 0, &op);
+	run = (struct sgx_enclave_run){ 0 };
+	assert_int_equal(test_call(&other, test_tcs(&other, 0), ENCLU_EENTER, &op, &run), 0);
+	assert_int_equal(run.exception_vector, VECTOR_GP);
+}
+
 static int setup(void **state)
 {
 	if (test_encl_build(&encl, &(struct test_config){ .nr_threads = 2 }))
@@ -245,6 +270,8 @@ int main(void)
 		cmocka_unit_test(seal_key_depends_on_what_the_policy_says),
 		cmocka_unit_test(refused_requests_say_why_and_write_nothing),
 		cmocka_unit_test(reserved_bytes_in_the_request_are_gp),
+		cmocka_unit_test(everifyreport2_refuses_what_no_machine_made),
+		cmocka_unit_test(edeccssa_takes_a_frame_off),
 	};
 
 	return cmocka_run_group_tests_name("keys", tests, setup, teardown);

@@ -10,6 +10,8 @@
 
 #define ENCLU_EREPORT 0
 #define ENCLU_EGETKEY 1
+#define ENCLU_EVERIFYREPORT2 8
+#define ENCLU_EDECCSSA 9
 
 /* Set by the linker script. */
 extern char encl_probe[] __attribute__((visibility("hidden")));
@@ -119,6 +121,23 @@ static void egetkey(struct test_op *op)
 	op->result2 = zf;
 }
 
+static void everifyreport2(struct test_op *op)
+{
+	uint64_t rax = ENCLU_EVERIFYREPORT2;
+	uint8_t zf;
+
+	copy(operand_a, host(op->addr), 256);
+	__asm__ volatile("enclu\n\t"
+			 "setz %1" : "+a"(rax), "=&q"(zf) : "b"(operand_a) : "memory", "cc");
+	op->result = rax;
+	op->result2 = zf;
+}
+
+static void edeccssa(void)
+{
+	__asm__ volatile("enclu" : : "a"(ENCLU_EDECCSSA) : "memory");
+}
+
 static void fault(struct test_op *op)
 {
 	switch (op->kind) {
@@ -185,6 +204,12 @@ void enclave_op(struct test_op *op)
 		break;
 	case OP_EGETKEY:
 		egetkey(op);
+		break;
+	case OP_EVERIFYREPORT2:
+		everifyreport2(op);
+		break;
+	case OP_EDECCSSA:
+		edeccssa();
 		break;
 	default:
 		fault(op);

@@ -50,6 +50,8 @@
 #define OP_EXIT_REGS 23		/* leave with all GPRs but RAX, RBX, RSP, RBP set */
 
 #define OP_SWEEP 24		/* count on each of value pages from addr on; result = the sum */
+#define OP_EVERIFYREPORT2 25	/* addr: REPORTMACSTRUCT; result RAX, result2 ZF */
+#define OP_EDECCSSA 26
 
 /* Offsets in struct test_op for the assembly; asserted below */
 #define OP_KIND 0

@@ -46,6 +46,8 @@ struct world {
 	size_t left;
 	int socks[NR_SOCKS];
 	int pending[NR_PENDING];	/* calls whose question nobody answered yet */
+	int guest[NR_SOCKS];		/* virtual EPC; -1: not opened */
+	uint64_t guest_id[NR_SOCKS];
 };
 
 static void check(bool good, const char *what)
@@ -266,6 +268,116 @@ static void scribble(struct world *w, int sock)
 	raw_detach(&a);
 }
 
+/* --- a guest ---------------------------------------------------------------------- */
+
+/* Its operands: ordinary memory below, one instance after the other above. */
+#define GUEST_PAGEINFO 0x10000ull
+#define GUEST_SOURCE 0x20000ull
+#define GUEST_SECINFO 0x30000ull
+#define GUEST_EPC 0x100000000ull
+#define GUEST_PAGES 8u
+
+static void open_guest(struct world *w, size_t i)
+{
+	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_ATTACH };
+	struct raw_frame done;
+	int reply;
+
+	w->guest[i] = raw_connect(&machine, PROTO_VEPC);
+	reply = raw_begin(w->guest[i], &req);
+	if (reply >= 0 && raw_finish(reply, &done))
+		w->guest_id[i] = done.frame.base;
+}
+
+static uint64_t guest_page(struct world *w)
+{
+	return GUEST_EPC + take(w, 1) % (NR_SOCKS * GUEST_PAGES) * SGX_PAGE_SIZE;
+}
+
+static void answer_guest(struct world *w, int reply, const struct proto_frame *frame)
+{
+	static uint8_t data[SGX_PAGE_SIZE];
+	const uint8_t how = (uint8_t)take(w, 1);
+	const uint64_t nr = (frame->addr - GUEST_EPC) / SGX_PAGE_SIZE;
+	size_t size = frame->kind == PROTO_COPY_IN ? frame->size : 0;
+
+	memset(data, 0, sizeof(data));
+	if (frame->kind == PROTO_VEPC_PAGE) {
+		const struct proto_vepc_page page = {
+			w->guest_id[nr / GUEST_PAGES % NR_SOCKS] + (how == 1), nr % GUEST_PAGES,
+		};
+
+		size = sizeof(page);
+		memcpy(data, &page, size);
+	} else if (size == sizeof(struct sgx_pageinfo)) {
+		const struct sgx_pageinfo pageinfo = {
+			.linaddr = how & 1 ? FIXTURE_BASE + take(w, 1) % 16 * SGX_PAGE_SIZE : 0,
+			.srcpge = how & 2 ? 0 : GUEST_SOURCE, .secinfo_or_pcmd = GUEST_SECINFO,
+			.secs = how & 1 ? guest_page(w) : 0,
+		};
+
+		memcpy(data, &pageinfo, sizeof(pageinfo));
+	} else if (size == sizeof(struct sgx_secinfo)) {
+		const struct sgx_secinfo secinfo = { .flags = take(w, 2) };
+
+		memcpy(data, &secinfo, sizeof(secinfo));
+	} else if (size == sizeof(struct sgx_secs)) {
+		isa_fixture_default_secs((struct sgx_secs *)(void *)data);
+	}
+	if (how >= 0xf0)
+		poke(w, data, sizeof(data));
+	raw_answer(reply, how == 2 ? EFAULT : 0, data, how == 3 ? size / 2 : size);
+}
+
+static void any_leaf(struct world *w, int sock)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_ENCLS, .a = take(w, 1) % 0x12,
+		.b = take(w, 1) & 1 ? guest_page(w) : GUEST_PAGEINFO, .c = guest_page(w),
+		.d = guest_page(w) + take(w, 1) * 8,
+	};
+	unsigned int questions = take(w, 1) & 0x80 ? 1 : 100;
+	const int reply = raw_begin(sock, &req);
+	struct raw_frame f;
+
+	if (reply < 0)
+		return;
+	while (questions-- && raw_receive(reply, &f) && f.frame.kind != PROTO_DONE)
+		answer_guest(w, reply, &f.frame);
+	close(reply);
+}
+
+static void any_guest_call(struct world *w)
+{
+	const uint8_t what = (uint8_t)take(w, 1);
+	const size_t i = what >> 7;
+	struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_IOCTL };
+	struct raw_frame done;
+	int reply;
+
+	if (w->guest[i] < 0)
+		open_guest(w, i);
+	switch (what % 8) {
+	case 0:
+		close(w->guest[i]);
+		w->guest[i] = -1;
+		return;
+	case 1:
+		req.a = SGX_IOC_VEPC_REMOVE_ALL;
+		break;
+	case 2:
+		req.op = PROTO_OP_VEPC_FAULT + take(w, 1) % 4;
+		req.a = take_number(w);
+		break;
+	default:
+		any_leaf(w, w->guest[i]);
+		return;
+	}
+	reply = raw_begin(w->guest[i], &req);
+	if (reply >= 0)
+		raw_finish(reply, &done);
+}
+
 /* Who looks at the machine sends anything, and does or does not hear the answer. */
 static void any_look(struct world *w)
 {
@@ -318,6 +430,11 @@ static void step(struct world *w)
 	case 5:
 		any_look(w);
 		break;
+	case 6:
+	case 7:
+	case 8:
+		any_guest_call(w);
+		break;
 	default:
 		any_request(w, *sock);
 		break;
@@ -344,7 +461,7 @@ static bool only_the_victim_is_left(void)
 
 	for (int i = 0; i < 5000; i++) {
 		stat = server_stat(machine.server);
-		if (stat.in_use == FIXTURE_FREE && !stat.leaked)
+		if (stat.in_use == FIXTURE_FREE + RAW_VA_PAGES && !stat.leaked)
 			return true;
 		usleep(200);
 	}
@@ -361,13 +478,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; i < NR_SOCKS; i++)
 		w.socks[i] = raw_connect(&machine, PROTO_ENCLAVE);
 	memset(w.pending, -1, sizeof(w.pending));
+	memset(w.guest, -1, sizeof(w.guest));
 	while (w.left)
 		step(&w);
 	for (int i = 0; i < NR_PENDING; i++)
 		if (w.pending[i] >= 0)
 			close(w.pending[i]);
-	for (int i = 0; i < NR_SOCKS; i++)
+	for (int i = 0; i < NR_SOCKS; i++) {
 		close(w.socks[i]);
+		if (w.guest[i] >= 0)
+			close(w.guest[i]);
+	}
 	check(only_the_victim_is_left(), "EPC pages are lost");
 	if (++nr % 64 == 0) {
 		check(raw_works(victim), "the other client's enclave is broken");

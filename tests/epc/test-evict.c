@@ -881,8 +881,8 @@ static void each_leaf_breaks_down_in_turn(void **state)
 	size_t i;
 
 	for (n = 0; n < sizeof(leaves) / sizeof(leaves[0]); n++) {
-		for (nth = 1; nth < 40; nth += 3) {
-			for (i = 0; i < fake_nr_failures; i += 5) {
+		for (nth = 1; nth < 40; nth += 6) {
+			for (i = n % 7; i < fake_nr_failures; i += 7) {
 				start_over(&f, STORY_PAGES);
 				fake_fail(&f, leaves[n], nth, 1000000, fake_failures[i]);
 				tell(&f, &t);

@@ -440,7 +440,7 @@ static void eremove(struct world *w, int cpu)
 
 	if (is_pointless(w, test))
 		return;
-	v = model_eremove(&w->model, rcx);
+	v = model_eremove(&w->model, cpu, rcx);
 
 	STEP(w, cpu, "EREMOVE", 0, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_EREMOVE, 0, rcx, 0));
 }
@@ -448,7 +448,7 @@ static void eremove(struct world *w, int cpu)
 static void eremove_secs(struct world *w, int cpu)
 {
 	const uint64_t rcx = draw_la(w, chance(w, 80) ? is_secs : is_va);
-	struct verdict v = model_eremove(&w->model, rcx);
+	struct verdict v = model_eremove(&w->model, cpu, rcx);
 
 	STEP(w, cpu, "EREMOVE", 0, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_EREMOVE, 0, rcx, 0));
 }
@@ -575,7 +575,7 @@ static void eblock(struct world *w, int cpu)
 static void etrack(struct world *w, int cpu)
 {
 	const uint64_t rcx = draw_la(w, is_secs);
-	struct verdict v = model_etrack(&w->model, rcx);
+	struct verdict v = model_etrack(&w->model, cpu, rcx);
 
 	STEP(w, cpu, "ETRACK", 0, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_ETRACK, 0, rcx, 0));
 }
@@ -642,7 +642,7 @@ static void ewb(struct world *w, int cpu)
 		.srcpge = (uintptr_t)w->buffer[i].page,
 		.secinfo_or_pcmd = (uintptr_t)&w->buffer[i].pcmd,
 	};
-	v = model_ewb(&w->model, rcx, rdx, i);
+	v = model_ewb(&w->model, cpu, rcx, rdx, i);
 	out = world_encls(w, cpu, ISA_ENCLS_EWB, (uintptr_t)&w->pageinfo, rcx, rdx);
 	if ((v.kind == OK || v.kind == INFO) && !same_pcmd(w, &w->model.buffer[i], i))
 		v = gp();	/* it should have written something else */
@@ -685,6 +685,15 @@ static uint8_t *tamper(struct world *w, int i)
 	}
 }
 
+/* Without conflicts ELDBC and ELDUC are ELDB and ELDU. */
+static const struct {
+	const char *name;
+	uint32_t leaf;
+} loads[2][2] = {
+	{ { "ELDU", ISA_ENCLS_ELDU }, { "ELDUC", ISA_ENCLS_ELDUC } },
+	{ { "ELDB", ISA_ENCLS_ELDB }, { "ELDBC", ISA_ENCLS_ELDBC } },
+};
+
 static void eld(struct world *w, int cpu)
 {
 	const int i = draw_buffer(w, true), frame = draw(w, is_free);
@@ -693,7 +702,7 @@ static void eld(struct world *w, int cpu)
 		.linaddr = e->address, .buffer = i, .pt = e->pt, .intact = !chance(w, 3),
 	};
 	const uint64_t rcx = kernel_la(w, frame), rdx = slot_of(w, i);
-	const bool blocked = chance(w, 20);
+	const bool blocked = chance(w, 20), reports = chance(w, 30);
 	struct isa_outcome out;
 	uint8_t *byte = NULL;
 	struct verdict v;
@@ -715,13 +724,83 @@ static void eld(struct world *w, int cpu)
 		.secs = r.secs,
 	};
 	v = model_eld(&w->model, rcx, rdx, &r, blocked);
-	out = world_encls(w, cpu, blocked ? ISA_ENCLS_ELDB : ISA_ENCLS_ELDU,
-			  (uintptr_t)&w->pageinfo, rcx, rdx);
+	out = world_encls(w, cpu, loads[blocked][reports].leaf, (uintptr_t)&w->pageinfo, rcx, rdx);
 	if (byte)
 		*byte ^= 1;
-	STEP(w, cpu, blocked ? "ELDB" : "ELDU", (uint64_t)i, rcx, rdx, v, out);
+	STEP(w, cpu, loads[blocked][reports].name, (uint64_t)i, rcx, rdx, v, out);
 	if (v.kind == OK && model_is_child(r.pt))
 		map(w, r.linaddr, frame);
+}
+
+/* --- ENCLS and ENCLV: oversubscription ----------------------------------------------- */
+
+static bool is_valid(const struct world *w, const struct page *p)
+{
+	(void)w;
+	return p->valid;
+}
+
+static void etrackc(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, is_valid);
+	struct verdict v = model_etrackc(&w->model, cpu, rcx);
+
+	STEP(w, cpu, "ETRACKC", 0, rcx, 0, v, world_encls(w, cpu, ISA_ENCLS_ETRACKC, 0, rcx, 0));
+}
+
+static void erdinfo(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, is_valid);
+	uint64_t want[3];
+	struct verdict v = model_erdinfo(&w->model, cpu, rcx, want);
+	struct isa_outcome out = world_encls(w, cpu, ISA_ENCLS_ERDINFO, (uintptr_t)&w->rdinfo,
+					     rcx, 0);
+
+	if (v.kind == OK && memcmp(&w->rdinfo, want, sizeof(want)))
+		v = gp();	/* it should have said something else */
+	STEP(w, cpu, "ERDINFO", w->rdinfo.flags, rcx, w->rdinfo.enclavecontext, v, out);
+}
+
+static void eupdatesvn(struct world *w, int cpu)
+{
+	struct verdict v = model_eupdatesvn(&w->model);
+
+	STEP(w, cpu, "EUPDATESVN", 0, 0, 0, v, world_encls(w, cpu, ISA_ENCLS_EUPDATESVN, 0, 0, 0));
+}
+
+static void virtchild(struct world *w, int cpu)
+{
+	const int frame = draw(w, is_valid), owner = w->model.page[frame].owner;
+	const uint64_t rbx = kernel_la(w, frame);
+	const uint64_t rcx = kernel_la(w, owner == NOTHING ? frame : chance(w, 3) ? frame : owner);
+	const bool add = chance(w, 40);
+	struct verdict v = model_virtchild(&w->model, rbx, rcx, add);
+
+	STEP(w, cpu, add ? "EINCVIRTCHILD" : "EDECVIRTCHILD", rbx, rcx, 0, v,
+	     world_enclv(w, cpu, add ? ISA_ENCLV_EINCVIRTCHILD : ISA_ENCLV_EDECVIRTCHILD, rbx, rcx,
+			 0));
+}
+
+static void esetcontext(struct world *w, int cpu)
+{
+	const uint64_t rcx = draw_la(w, is_secs);
+	struct verdict v;
+
+	w->context = world_random(w, 1000);
+	v = model_esetcontext(&w->model, rcx, w->context);
+	STEP(w, cpu, "ESETCONTEXT", 0, rcx, w->context, v,
+	     world_enclv(w, cpu, ISA_ENCLV_ESETCONTEXT, 0, rcx, (uintptr_t)&w->context));
+}
+
+/* ENCLV is there in VMX operation; the guest's are not ours to compare. */
+static void enclv(struct world *w, int cpu)
+{
+	if (!w->model.is_virtualized || cpu != 0)
+		return;
+	if (chance(w, 80))
+		virtchild(w, cpu);
+	else
+		esetcontext(w, cpu);
 }
 
 /* --- entry ------------------------------------------------------------------------ */
@@ -921,7 +1000,8 @@ static const struct choice outside[] = {
 	{ ecreate, 2 }, { eadd, 14 }, { eextend, 1 }, { einit, 4 }, { eremove, 6 },
 	{ eremove_secs, 1 }, { edbgrd, 2 }, { edbgwr, 3 }, { eaug, 6 }, { emodpr, 2 },
 	{ emodt, 2 }, { epa, 2 }, { eblock, 2 }, { etrack, 6 }, { ewb, 8 }, { eld, 14 },
-	{ eenter, 24 }, { eresume, 16 }, { 0 },
+	{ etrackc, 2 }, { erdinfo, 2 }, { eupdatesvn, 1 }, { enclv, 4 }, { eenter, 24 },
+	{ eresume, 16 }, { 0 },
 };
 
 static const struct choice inside[] = {

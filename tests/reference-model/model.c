@@ -18,7 +18,15 @@ enum {
 	PG_IS_SECS = 18,
 	PAGE_NOT_MODIFIABLE = 20,
 	PAGE_NOT_DEBUGGABLE = 21,
+	INVALID_COUNTER = 25,
+	PG_NONEPC = 26,
+	TRACK_NOT_REQUIRED = 27,
+	EPC_NOT_READY = 30,
+	NO_UPDATE = 31,
 };
+
+/* Why a guest's leaf exits, as the exit qualification says. */
+enum { TRACKING_REFERENCE_CONFLICT = 1 };
 
 void model_init(struct model *m, const struct page_tables *tables)
 {
@@ -64,6 +72,18 @@ static bool is_anybody_inside(const struct model *m, int secs)
 		if (m->processor[i].inside && m->processor[i].secs == secs)
 			return true;
 	return false;
+}
+
+/* Does @cpu run a guest under the EPC virtualization extensions? */
+static bool is_guest(const struct model *m, int cpu)
+{
+	return m->is_virtualized && cpu != 0;
+}
+
+/* What a guest is told of a SECS includes what its VMM has taken away. */
+static bool has_children(const struct model *m, int cpu, int secs)
+{
+	return nr_children(m, secs) || (is_guest(m, cpu) && m->page[secs].contents.nr_virtual);
 }
 
 /* Is a processor inside that entered in @epoch or earlier? */
@@ -114,6 +134,7 @@ struct verdict model_ecreate(struct model *m, uint64_t rcx, uint64_t base, bool 
 	p->contents.eid = m->next_eid++;
 	p->contents.base = base;
 	p->contents.debug = debug;
+	p->contents.context = PHYSICAL_BASE + (uint64_t)model_frame(m, rcx) * PAGE;
 	return ok();
 }
 
@@ -205,7 +226,7 @@ struct verdict model_einit(struct model *m, uint64_t rcx, bool measurement_is_ri
 	return ok();
 }
 
-struct verdict model_eremove(struct model *m, uint64_t rcx)
+struct verdict model_eremove(struct model *m, int cpu, uint64_t rcx)
 {
 	struct page *p;
 
@@ -221,7 +242,7 @@ struct verdict model_eremove(struct model *m, uint64_t rcx)
 		return ok();
 	}
 	if (p->pt == SECS) {
-		if (nr_children(m, model_frame(m, rcx)))
+		if (has_children(m, cpu, model_frame(m, rcx)))
 			return error(CHILD_PRESENT);
 		free_page(p);
 		return ok();
@@ -420,7 +441,19 @@ struct verdict model_eblock(struct model *m, uint64_t rcx)
 	return ok();
 }
 
-struct verdict model_etrack(struct model *m, uint64_t rcx)
+/* A new epoch for the enclave at @secs. */
+static struct verdict track(struct model *m, int cpu, int secs)
+{
+	struct contents *c = &m->page[secs].contents;
+
+	if (c->epoch && is_inside_since(m, secs, c->epoch - 1))
+		return is_guest(m, cpu) ? exit_to_vmm(TRACKING_REFERENCE_CONFLICT) :
+					  error(PREV_TRK_INCMPL);
+	c->epoch++;
+	return ok();
+}
+
+struct verdict model_etrack(struct model *m, int cpu, uint64_t rcx)
 {
 	struct page *p;
 	int frame;
@@ -433,13 +466,28 @@ struct verdict model_etrack(struct model *m, uint64_t rcx)
 	p = &m->page[frame];
 	if (!model_is_secs(p))
 		return epf(rcx);
-	if (p->contents.epoch && is_inside_since(m, frame, p->contents.epoch - 1))
-		return error(PREV_TRK_INCMPL);
-	p->contents.epoch++;
-	return ok();
+	return track(m, cpu, frame);
 }
 
-struct verdict model_ewb(struct model *m, uint64_t rcx, uint64_t rdx, int buffer)
+struct verdict model_etrackc(struct model *m, int cpu, uint64_t rcx)
+{
+	struct page *p;
+	int frame;
+
+	if (!is_aligned(rcx, PAGE))
+		return gp();
+	frame = model_frame(m, rcx);
+	if (frame == NOTHING)
+		return epf(rcx);
+	p = &m->page[frame];
+	if (!p->valid)
+		return error(PG_INVLD);
+	if (p->pt == VA)
+		return info(TRACK_NOT_REQUIRED);
+	return track(m, cpu, p->pt == SECS ? frame : p->owner);
+}
+
+struct verdict model_ewb(struct model *m, int cpu, uint64_t rcx, uint64_t rdx, int buffer)
 {
 	struct page *p, *va;
 	uint64_t *slot;
@@ -465,7 +513,7 @@ struct verdict model_ewb(struct model *m, uint64_t rcx, uint64_t rdx, int buffer
 		return error(PAGE_NOT_BLOCKED);
 	if (model_is_child(p->pt) && !model_is_tracked(m, p))
 		return error(NOT_TRACKED);
-	if (p->pt == SECS && nr_children(m, model_frame(m, rcx)))
+	if (p->pt == SECS && has_children(m, cpu, model_frame(m, rcx)))
 		return error(CHILD_PRESENT);
 
 	m->buffer[buffer] = (struct evicted){
@@ -545,5 +593,80 @@ struct verdict model_eld(struct model *m, uint64_t rcx, uint64_t rdx, const stru
 		.owner = is_child ? model_frame(m, r->secs) : NOTHING,
 		.contents = e->contents,
 	};
+	if (e->pt == SECS)
+		p->contents.context = PHYSICAL_BASE + (uint64_t)model_frame(m, rcx) * PAGE;
 	return ok();
+}
+
+/* --- oversubscription ------------------------------------------------------ */
+
+struct verdict model_erdinfo(const struct model *m, int cpu, uint64_t rcx, uint64_t rdinfo[3])
+{
+	const struct page *p;
+
+	if (!is_aligned(rcx, PAGE))
+		return gp();
+	if (model_frame(m, rcx) == NOTHING)
+		return info(PG_NONEPC);
+	p = &m->page[model_frame(m, rcx)];
+	if (!p->valid)
+		return info(PG_INVLD);
+	rdinfo[0] = 0;
+	rdinfo[1] = p->rwx | (uint64_t)p->pending << 3 | (uint64_t)p->modified << 4 |
+		    (uint64_t)p->pr << 5 | (uint64_t)p->pt << 8 | (uint64_t)p->blocked << 63;
+	rdinfo[2] = 0;
+	if (model_is_child(p->pt))
+		rdinfo[2] = m->page[p->owner].contents.context;
+	if (p->pt == SECS) {
+		rdinfo[0] = has_children(m, cpu, model_frame(m, rcx));
+		if (!is_guest(m, cpu)) {
+			rdinfo[0] |= p->contents.nr_virtual ? 2 : 0;
+			rdinfo[2] = p->contents.context;
+		}
+	}
+	return ok();
+}
+
+struct verdict model_virtchild(struct model *m, uint64_t rbx, uint64_t rcx, bool add)
+{
+	const struct page *p;
+	int parent;
+
+	if (!is_aligned(rbx, PAGE) || !is_aligned(rcx, PAGE))
+		return gp();
+	if (model_frame(m, rbx) == NOTHING)
+		return epf(rbx);
+	if (model_frame(m, rcx) == NOTHING)
+		return epf(rcx);
+	p = &m->page[model_frame(m, rbx)];
+	if (!p->valid || p->pt == VA)
+		return epf(rbx);
+	parent = p->pt == SECS ? model_frame(m, rbx) : p->owner;
+	if (parent != model_frame(m, rcx))
+		return gp();
+	if (!add && !m->page[parent].contents.nr_virtual)
+		return error(INVALID_COUNTER);
+	m->page[parent].contents.nr_virtual += add ? 1 : UINT64_MAX;
+	return ok();
+}
+
+struct verdict model_esetcontext(struct model *m, uint64_t rcx, uint64_t context)
+{
+	if (!is_aligned(rcx, PAGE))
+		return gp();
+	if (model_frame(m, rcx) == NOTHING)
+		return epf(rcx);
+	if (!model_is_secs(&m->page[model_frame(m, rcx)]))
+		return epf(rcx);
+	m->page[model_frame(m, rcx)].contents.context = context;
+	return ok();
+}
+
+/* Nothing newer is ever loaded here. */
+struct verdict model_eupdatesvn(const struct model *m)
+{
+	for (int i = 0; i < NR_FRAMES; i++)
+		if (m->page[i].valid)
+			return error(EPC_NOT_READY);
+	return info(NO_UPDATE);
 }

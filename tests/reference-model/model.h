@@ -29,6 +29,7 @@ enum {
 /* Where the kernel sees the EPC, and an address that is no EPC. */
 #define KERNEL_BASE 0xffff800000000000ull
 #define ORDINARY 0xffff900000000000ull
+#define PHYSICAL_BASE 0x40000000ull
 #define RANGE_BASE(range) (0x700000000000ull + (uint64_t)(range) * 0x100000)
 #define RANGE_SIZE (RANGE_PAGES * PAGE)
 
@@ -51,6 +52,7 @@ struct contents {
 	uint64_t eid, base;
 	bool debug, initialized;
 	uint64_t epoch;
+	uint64_t context, nr_virtual;	/* ENCLAVECONTEXT, VIRTCHILDCNT */
 	/* of a TCS, or a page that could become one */
 	bool is_tcs_image;		/* all a TCS may not have set is zero */
 	uint64_t tcs_flags;
@@ -87,6 +89,8 @@ struct evicted {
 
 struct model {
 	const struct page_tables *tables;
+	/* Processor 0 runs a VMM, the others a guest whose EPC it oversubscribes. */
+	bool is_virtualized;
 	uint64_t next_eid, next_version;
 	struct page page[NR_FRAMES];
 	struct processor processor[NR_PROCESSORS];
@@ -95,11 +99,11 @@ struct model {
 
 /* --- outcomes ------------------------------------------------------------ */
 
-enum verdict_kind { OK, ERROR, INFO, GP, EPF };
+enum verdict_kind { OK, ERROR, INFO, GP, EPF, EXIT };
 
 struct verdict {
 	enum verdict_kind kind;
-	unsigned int code;		/* ERROR, INFO */
+	unsigned int code;		/* ERROR, INFO; EXIT: the qualification */
 	uint64_t la;			/* EPF */
 };
 
@@ -134,7 +138,7 @@ struct verdict model_ecreate(struct model *m, uint64_t rcx, uint64_t base, bool 
 struct verdict model_eadd(struct model *m, uint64_t rcx, const struct addition *a);
 struct verdict model_eextend(struct model *m, uint64_t rbx, uint64_t rcx);
 struct verdict model_einit(struct model *m, uint64_t rcx, bool measurement_is_right);
-struct verdict model_eremove(struct model *m, uint64_t rcx);
+struct verdict model_eremove(struct model *m, int cpu, uint64_t rcx);
 struct verdict model_edbgrd(struct model *m, uint64_t rcx);
 struct verdict model_edbgwr(struct model *m, uint64_t rcx, uint64_t data);
 struct verdict model_eaug(struct model *m, uint64_t rcx, const struct addition *a);
@@ -142,10 +146,21 @@ struct verdict model_emodpr(struct model *m, uint64_t rcx, const struct secinfo 
 struct verdict model_emodt(struct model *m, uint64_t rcx, const struct secinfo *s);
 struct verdict model_epa(struct model *m, uint64_t rbx, uint64_t rcx);
 struct verdict model_eblock(struct model *m, uint64_t rcx);
-struct verdict model_etrack(struct model *m, uint64_t rcx);
-struct verdict model_ewb(struct model *m, uint64_t rcx, uint64_t rdx, int buffer);
+struct verdict model_etrack(struct model *m, int cpu, uint64_t rcx);
+struct verdict model_etrackc(struct model *m, int cpu, uint64_t rcx);
+struct verdict model_ewb(struct model *m, int cpu, uint64_t rcx, uint64_t rdx, int buffer);
 struct verdict model_eld(struct model *m, uint64_t rcx, uint64_t rdx, const struct reload *r,
 			 bool blocked);
+
+/** model_erdinfo() - @info: on success the three words of RDINFO. */
+struct verdict model_erdinfo(const struct model *m, int cpu, uint64_t rcx, uint64_t info[3]);
+struct verdict model_eupdatesvn(const struct model *m);
+
+/* --- ENCLV --------------------------------------------------------------- */
+
+/** model_virtchild() - EINCVIRTCHILD when @add, else EDECVIRTCHILD. */
+struct verdict model_virtchild(struct model *m, uint64_t rbx, uint64_t rcx, bool add);
+struct verdict model_esetcontext(struct model *m, uint64_t rcx, uint64_t context);
 
 /* --- ENCLU, and events ---------------------------------------------------- */
 
@@ -199,6 +214,11 @@ static inline struct verdict error(unsigned int code)
 static inline struct verdict info(unsigned int code)
 {
 	return (struct verdict){ .kind = INFO, .code = code };
+}
+
+static inline struct verdict exit_to_vmm(unsigned int qualification)
+{
+	return (struct verdict){ .kind = EXIT, .code = qualification };
 }
 
 static inline bool is_aligned(uint64_t la, uint64_t to)

@@ -8,7 +8,6 @@
 #include "signer.h"
 #include "world.h"
 
-#define PA 0x40000000ull
 #define AEP 0x401000ull
 #define STACK 0x7ffe0000ull	/* not 0: what entry saves shows in the page */
 
@@ -19,7 +18,7 @@ static bool translate(void *ctx, uint64_t la, bool write, uint64_t *pa, struct i
 	const struct world *w = ctx;
 	const int frame = model_frame(&w->model, la);
 
-	*pa = frame == NOTHING ? ISA_NO_FRAME : PA + (uint64_t)frame * PAGE + la % PAGE;
+	*pa = frame == NOTHING ? ISA_NO_FRAME : PHYSICAL_BASE + (uint64_t)frame * PAGE + la % PAGE;
 	(void)write;
 	(void)fault;
 	return true;
@@ -74,9 +73,19 @@ static bool view_page(void *ctx, uint64_t la, bool write, struct isa_epcm_info *
 
 /* --- life ---------------------------------------------------------------- */
 
-struct world *world_create(uint64_t seed)
+static void virtualize(struct world *w)
 {
-	static const struct isa_section section = { .pa = PA, .nr_pages = NR_FRAMES };
+	w->model.is_virtualized = true;
+	for (int i = 0; i < NR_PROCESSORS; i++)
+		w->cpu[i].lp.vmx = (struct isa_vmx){
+			.operation = i ? ISA_VMX_GUEST : ISA_VMX_ROOT,
+			.epc_virtualization = i,
+		};
+}
+
+struct world *world_create(uint64_t seed, bool virtualized)
+{
+	static const struct isa_section section = { .pa = PHYSICAL_BASE, .nr_pages = NR_FRAMES };
 	struct isa_config config = {
 		.profile = isa_profile_at(0),
 		.sections = &section,
@@ -102,6 +111,8 @@ struct world *world_create(uint64_t seed)
 		isa_lp_init(&w->cpu[i].lp, w->isa, &mmu, w, 0);
 		isa_wrmsr_lepubkeyhash(&w->cpu[i].lp, hash);
 	}
+	if (virtualized)
+		virtualize(w);
 	return w;
 }
 
@@ -139,6 +150,12 @@ struct isa_outcome world_encls(struct world *w, int cpu, uint32_t leaf, uint64_t
 			       uint64_t rcx, uint64_t rdx)
 {
 	return isa_encls(operands(w, cpu, rbx, rcx, rdx), leaf);
+}
+
+struct isa_outcome world_enclv(struct world *w, int cpu, uint32_t leaf, uint64_t rbx,
+			       uint64_t rcx, uint64_t rdx)
+{
+	return isa_enclv(operands(w, cpu, rbx, rcx, rdx), leaf);
 }
 
 struct isa_outcome world_enclu(struct world *w, int cpu, uint32_t leaf, uint64_t rbx,
@@ -319,6 +336,9 @@ static bool same_outcome(struct verdict v, struct isa_outcome out)
 		return out.kind == ISA_FAULT && out.vector == X86_PF &&
 		       (out.error_code & (PFEC_SGX | PFEC_P)) == (PFEC_SGX | PFEC_P) &&
 		       out.address == v.la;
+	case EXIT:
+		return out.kind == ISA_VMEXIT && out.vector == VMX_EXIT_SGX_CONFLICT &&
+		       out.code == v.code;
 	}
 	return false;
 }
@@ -382,7 +402,7 @@ static const char *difference(const struct world *w, const struct step *s)
 
 static void print_step(uint64_t nr, const struct step *s)
 {
-	static const char *const kinds[] = { "ok", "error", "info", "#GP", "EPF" };
+	static const char *const kinds[] = { "ok", "error", "info", "#GP", "EPF", "exit" };
 
 	printf("# %" PRIu64 ": cpu %d %s rbx 0x%" PRIx64 " rcx 0x%" PRIx64 " rdx 0x%" PRIx64
 	       ": model %s %u 0x%" PRIx64, nr, s->cpu, s->name, s->rbx, s->rcx, s->rdx,
@@ -441,12 +461,12 @@ void world_compare(struct world *w, struct step s)
 void world_report(const struct world *w)
 {
 	printf("# %" PRIu64 " steps\n", w->nr_steps);
-	printf("# %-12s %10s %10s %10s %10s %10s  codes\n", "leaf", "done", "error", "info", "#GP",
-	       "EPF");
+	printf("# %-13s %9s %9s %9s %9s %9s %9s  codes\n", "leaf", "done", "error", "info", "#GP",
+	       "EPF", "exit");
 	for (const struct tally *t = w->tally; t->name; t++) {
-		printf("# %-12s", t->name);
-		for (int i = 0; i < 5; i++)
-			printf(" %10" PRIu64, t->nr[i]);
+		printf("# %-13s", t->name);
+		for (int i = 0; i < 6; i++)
+			printf(" %9" PRIu64, t->nr[i]);
 		for (int code = 1; code < 64; code++)
 			if (t->codes >> code & 1)
 				printf(" %s", isa_error_name((uint32_t)code));

@@ -21,12 +21,12 @@ struct step {
 	struct isa_outcome outcome;
 };
 
-enum { NR_REMEMBERED = 32, NR_NAMES = 32, MAX_SIGNED = 400 };
+enum { NR_REMEMBERED = 32, NR_NAMES = 48, MAX_SIGNED = 400 };
 
 /* How often a leaf ended in which way. */
 struct tally {
 	const char *name;
-	uint64_t nr[5];			/* by enum verdict_kind */
+	uint64_t nr[6];			/* by enum verdict_kind */
 	uint64_t codes;			/* bit i: code i was seen */
 };
 
@@ -61,10 +61,13 @@ struct world {
 	alignas(512) struct sgx_einittoken token;
 	alignas(64) struct sgx_secinfo secinfo;
 	alignas(32) struct sgx_pageinfo pageinfo;
+	alignas(32) struct sgx_rdinfo rdinfo;
+	alignas(8) uint64_t context;
 	struct buffer buffer[NR_BUFFERS];
 };
 
-struct world *world_create(uint64_t seed);
+/** world_create() - @virtualized: processor 0 is a VMM's, the others a guest's. */
+struct world *world_create(uint64_t seed, bool virtualized);
 void world_destroy(struct world *w);
 
 /** world_random() - a number below @n. */
@@ -72,6 +75,9 @@ unsigned int world_random(struct world *w, unsigned int n);
 
 /** world_encls() - execute a leaf as @cpu, outside. */
 struct isa_outcome world_encls(struct world *w, int cpu, uint32_t leaf, uint64_t rbx,
+			       uint64_t rcx, uint64_t rdx);
+
+struct isa_outcome world_enclv(struct world *w, int cpu, uint32_t leaf, uint64_t rbx,
 			       uint64_t rcx, uint64_t rdx);
 
 /** world_enclu() - execute a leaf as @cpu, inside. */

@@ -196,6 +196,36 @@ static void writes_the_flags_of_a_tcs_only(void **state)
 	assert_int_equal(at(f, FIXTURE_TCS, 8), DATA);
 }
 
+/* Outside 64-bit mode it is four bytes at a time, and EBX. */
+static void moves_four_bytes_in_32_bit_mode(void **state)
+{
+	struct isa_fixture *f = *state;
+	uint64_t *slot = isa_fixture_contents(f, PAGE);
+	uint8_t page[SGX_PAGE_SIZE];
+	const uint32_t data = (uint32_t)DATA;
+
+	f->os.mode = ISA_MODE_32;
+	assert_gp(edbgrd(f, FIXTURE_RX, 2));				/* 1 */
+	assert_gp(edbgwr(f, FIXTURE_RX, 6));				/* 1 */
+	assert_done(edbgrd(f, FIXTURE_RX, 4092));
+	assert_int_equal(f->os.rbx, at(f, FIXTURE_RX, 4088) >> 32);
+	memcpy(page, isa_fixture_contents(f, FIXTURE_RX), sizeof(page));
+	memcpy(page + 4, &data, sizeof(data));
+	assert_done(edbgwr(f, FIXTURE_RX, 4));
+	assert_memory_equal(page, isa_fixture_contents(f, FIXTURE_RX), sizeof(page));
+	/* Both halves of a TCS's FLAGS, and nothing beside them. */
+	assert_gp(edbgwr(f, FIXTURE_TCS, 4));				/* 7 */
+	assert_done(edbgwr(f, FIXTURE_TCS, 8));
+	assert_done(edbgwr(f, FIXTURE_TCS, 12));
+	assert_gp(edbgwr(f, FIXTURE_TCS, 16));				/* 7 */
+	assert_int_equal(at(f, FIXTURE_TCS, 8), (uint64_t)data << 32 | data);
+	isa_epcm_set(&f->m->epcm[PAGE], EPCM_NO_SECS, EPCM_VALID | EPCM_PT(PT_VA));
+	slot[0] = 8;
+	assert_done(edbgrd(f, PAGE, 0));
+	assert_int_equal(f->os.rbx, UINT32_MAX);
+	f->os.mode = 0;
+}
+
 /* A debugger opts a thread in; bits that are none stop the entry, not EDBGWR. */
 static void opts_a_thread_in(void **state)
 {
@@ -248,6 +278,7 @@ int main(void)
 		CASE(reports_a_page_not_accepted_yet),
 		CASE(reads_the_fields_of_a_tcs),
 		CASE(writes_the_flags_of_a_tcs_only),
+		CASE(moves_four_bytes_in_32_bit_mode),
 		CASE(opts_a_thread_in),
 		CASE(faults_unless_the_enclave_is_for_debugging),
 	};

@@ -41,7 +41,13 @@ done
 
 # A checkout brings the processor's sources, an installation its library.
 top=$(dirname "$here")
-[ -f "$top/src/isa/meson.build" ] || top=
+if [ ! -f "$top/src/isa/meson.build" ]; then
+	top=
+	for place in "$here"/../../../lib/pkgconfig "$here"/../../../lib/*/pkgconfig; do
+		[ ! -d "$place" ] || PKG_CONFIG_PATH=$place${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+	done
+	export PKG_CONFIG_PATH
+fi
 
 key()
 {
@@ -111,7 +117,7 @@ library()
 	quietly meson install -C "$root/isa" --no-rebuild --tags devel --quiet
 }
 
-paths=
+paths=${PKG_CONFIG_PATH:-}
 if [ -z "$plain" ]; then
 	if [ -n "$top" ]; then
 		library

@@ -28,6 +28,7 @@ enum {
 	OPT_SERVER,
 	OPT_NAME,
 	OPT_JSON,
+	OPT_VM_FIRST,	/* cmd-vm.c has more */
 };
 
 /* The commands; @argv[0] is the command's name.  Return: an exit status. */
@@ -37,6 +38,7 @@ int cmd_stat(int argc, char **argv);
 int cmd_leaks(int argc, char **argv);
 int cmd_health(int argc, char **argv);
 int cmd_leaves(int argc, char **argv);
+int cmd_vm(int argc, char **argv);
 
 /** complain() - one line on standard error, after "swsgx: ". */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -19,6 +19,7 @@ static const char usage[] =
 	"  stat    print the counters of a running machine\n"
 	"  leaks   print which EPC pages leaked there, and how\n"
 	"  health  tell by the exit status how it is: 0 ok, 1 degraded, 2 failing\n"
+	"  vm      boot a virtual machine whose processor has SGX\n"
 	"  leaves  list the leaf functions and how each can end\n"
 	"\n"
 	"  -h, --help     this text; 'swsgx COMMAND --help' tells more\n"
@@ -34,6 +35,7 @@ static const struct {
 	{ "leaks", cmd_leaks },
 	{ "health", cmd_health },
 	{ "leaves", cmd_leaves },
+	{ "vm", cmd_vm },
 };
 
 void complain(const char *format, ...)

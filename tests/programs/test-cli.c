@@ -484,6 +484,30 @@ static void leaves_takes_no_argument(void **state)
 	(void)state;
 }
 
+/* Before anything is built or fetched. */
+static void vm_refuses_what_it_cannot_use(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "--epc 4097", "4097" },
+		{ "--profile nobody", "nobody" },
+		{ "--inject NOLEAF:nth=1", "NOLEAF" },
+		{ "--kernel /nowhere/vmlinuz", "/nowhere/vmlinuz" },
+		{ "--initrd /nowhere/initrd", "/nowhere/initrd" },
+		{ "--frobnicate", "frobnicate" },
+		{ "stray", "stray" },
+	};
+	char script[256];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(script, sizeof(script), "\"$1\" vm %s 2>/dev/null", cases[i][0]);
+		assert_int_equal(shell(script), 2);
+		snprintf(script, sizeof(script), "\"$1\" vm %s 2>&1 | grep -q -- '%s'", cases[i][0],
+			 cases[i][1]);
+		assert_int_equal(shell(script), 0);
+	}
+	(void)state;
+}
+
 static void absurd_epc_sizes_are_refused(void **state)
 {
 	static const char *const sizes[] = {
@@ -582,6 +606,7 @@ int main(void)
 		cmocka_unit_test(set_user_id_program_is_126),
 		cmocka_unit_test(static_program_is_126),
 		cmocka_unit_test(script_runs),
+		cmocka_unit_test(vm_refuses_what_it_cannot_use),
 		cmocka_unit_test(absurd_epc_sizes_are_refused),
 		cmocka_unit_test(sane_epc_sizes_are_taken),
 		cmocka_unit_test(leaves_are_listed),

@@ -366,6 +366,9 @@ CLIENT_SIGSAFE bool client_is_rewritten(uint64_t rip);
 /** client_cpuid() - what CPUID answers on this machine.  In a handler. */
 CLIENT_SIGSAFE struct isa_cpuid client_cpuid(uint32_t leaf, uint32_t subleaf);
 
+/** client_has_launch_control() - does this machine's part have it?  Not in a handler. */
+bool client_has_launch_control(void);
+
 /** client_emulate_cpuid() - execute the CPUID that was at @r's RIP, if one was. */
 CLIENT_SIGSAFE bool client_emulate_cpuid(struct isa_regs *r);
 

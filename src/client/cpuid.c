@@ -100,6 +100,20 @@ struct isa_cpuid client_cpuid(uint32_t leaf, uint32_t subleaf)
 	return execute(leaf, subleaf);
 }
 
+bool client_has_launch_control(void)
+{
+	static _Atomic int known;	/* 0: not yet, else 1 + the answer */
+	const uint64_t all = ~0ull;
+	uint64_t saved;
+
+	if (!known) {
+		sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&saved, sizeof(all));
+		known = 1 + !!(client_cpuid(7, 0).ecx & CPUID_7_0_ECX_SGX_LC);
+		sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&saved, 0, sizeof(saved));
+	}
+	return known > 1;
+}
+
 bool client_emulate_cpuid(struct isa_regs *r)
 {
 	struct isa_cpuid regs;

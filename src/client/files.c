@@ -31,6 +31,12 @@ static const struct device_file device_files[] = {
 };
 #define NR_FILES (sizeof(device_files) / sizeof(device_files[0]))
 
+/* Linux has no driver for host enclaves where launch control is missing or locked. */
+static bool is_there(const struct device_file *file)
+{
+	return strcmp(file->device, PROTO_ENCLAVE) || client_has_launch_control();
+}
+
 const struct device_file *file_named(const char *path)
 {
 	client_start();
@@ -38,7 +44,7 @@ const struct device_file *file_named(const char *path)
 		return NULL;
 	for (size_t i = 0; i < NR_FILES; i++)
 		if (!strcmp(path, device_files[i].path))
-			return &device_files[i];
+			return is_there(&device_files[i]) ? &device_files[i] : NULL;
 	return NULL;
 }
 

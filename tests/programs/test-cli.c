@@ -530,6 +530,19 @@ static void sane_epc_sizes_are_taken(void **state)
 	}
 }
 
+/* As under Linux; what is there says why. */
+static void part_without_launch_control_has_no_enclave_device(void **state)
+{
+	struct child c;
+
+	run(&c, "--profile", "sgx1-client", "--", "ls", "/dev/sgx_provision", "/dev/sgx_enclave",
+	    NULL);
+	assert_status(&c, 2);
+	assert_non_null(strstr(c.err, "launch control is not available"));
+	assert_non_null(strstr(c.err, "/dev/sgx_enclave"));
+	assert_string_equal(c.out, "/dev/sgx_provision\n");
+}
+
 static void unknown_profile_is_refused(void **state)
 {
 	refused("--profile", "pentium");
@@ -611,6 +624,7 @@ int main(void)
 		cmocka_unit_test(sane_epc_sizes_are_taken),
 		cmocka_unit_test(leaves_are_listed),
 		cmocka_unit_test(leaves_takes_no_argument),
+		cmocka_unit_test(part_without_launch_control_has_no_enclave_device),
 		cmocka_unit_test(unknown_profile_is_refused),
 		cmocka_unit_test(unknown_option_is_refused),
 		cmocka_unit_test(missing_value_and_missing_program_are_refused),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The event loop: new connections, requests, hang-ups, and the end of the
- * program the server is for.  It never waits for a client; calls are served by
- * the workers.
+ * program the server is for.  It never waits for a client; calls that may have to
+ * are served by the workers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -416,8 +416,17 @@ static bool is_seqpacket(int fd)
 }
 
 /*
- * Receive one request.  0: served by a worker now; otherwise the client broke
- * the protocol or hung up, and is cut off.
+ * Page faults and leaves of enclaves ask the client nothing.  They are short next
+ * to the time it takes to wake another thread, so they are served here.
+ */
+static bool waits_for_nobody(const struct device *dev, const struct proto_request *req)
+{
+	return !dev->vepc && (req->op == PROTO_OP_FAULT || req->op == PROTO_OP_ENCLU);
+}
+
+/*
+ * Receive one request.  0: it is served, or a worker does so now; otherwise the
+ * client broke the protocol or hung up, and is cut off.
  */
 static int take_request(struct server *s, struct device *dev)
 {
@@ -450,6 +459,10 @@ static int take_request(struct server *s, struct device *dev)
 	}
 	device_get(dev);
 	call_begins(dev);
+	if (waits_for_nobody(dev, &req)) {
+		call_serve(dev, &req, reply);
+		return 0;
+	}
 	ret = workers_submit(s->workers, dev, &req, reply);
 	if (ret) {
 		close(reply);

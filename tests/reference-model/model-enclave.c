@@ -2,11 +2,6 @@
 /* The enclave's leaves, entry and exit. */
 #include "model.h"
 
-enum {
-	NOT_TRACKED = 11,
-	PAGE_ATTRIBUTES_MISMATCH = 19,
-};
-
 static const struct page *active_secs(const struct model *m, int cpu)
 {
 	return &m->page[m->processor[cpu].secs];

@@ -107,6 +107,30 @@ struct verdict {
 	uint64_t la;			/* EPF */
 };
 
+/* Codes, as the manual numbers them. */
+enum {
+	BLKSTATE = 3,
+	INVALID_MEASUREMENT = 4,
+	NOTBLOCKABLE = 5,
+	PG_INVLD = 6,
+	MAC_COMPARE_FAIL = 9,
+	PAGE_NOT_BLOCKED = 10,
+	NOT_TRACKED = 11,
+	VA_SLOT_OCCUPIED = 12,
+	CHILD_PRESENT = 13,
+	ENCLAVE_ACT = 14,
+	PREV_TRK_INCMPL = 17,
+	PG_IS_SECS = 18,
+	PAGE_ATTRIBUTES_MISMATCH = 19,
+	PAGE_NOT_MODIFIABLE = 20,
+	PAGE_NOT_DEBUGGABLE = 21,
+	INVALID_COUNTER = 25,
+	PG_NONEPC = 26,
+	TRACK_NOT_REQUIRED = 27,
+	EPC_NOT_READY = 30,
+	NO_UPDATE = 31,
+};
+
 /* --- operands ------------------------------------------------------------ */
 
 struct secinfo {
@@ -190,6 +214,19 @@ bool model_is_secs(const struct page *p);
 
 /** model_is_tracked() - has everybody left who could know @p from before its stamp? */
 bool model_is_tracked(const struct model *m, const struct page *p);
+
+/** model_is_inside_since() - is a processor inside that entered in @epoch or earlier? */
+bool model_is_inside_since(const struct model *m, int secs, uint64_t epoch);
+
+/** model_is_guest() - does @cpu run a guest under the EPC virtualization extensions? */
+bool model_is_guest(const struct model *m, int cpu);
+
+/** model_has_children() - has @secs child pages, as @cpu is told? */
+bool model_has_children(const struct model *m, int cpu, int secs);
+
+/** model_stamp() - the page changes in its owner's epoch. */
+void model_stamp(const struct model *m, struct page *p);
+void model_free_page(struct page *p);
 
 static inline struct verdict ok(void)
 {

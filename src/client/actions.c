@@ -22,7 +22,7 @@
 static struct client_action actions[NSIG_KERNEL + 1];	/* guarded by the lock */
 static __thread uint64_t blocked;	/* exception signals the program blocked */
 
-static const int sync_signals[] = { SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV };
+static const int sync_signals[] = { SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS };
 #define NR_SYNC (sizeof(sync_signals) / sizeof(sync_signals[0]))
 
 static uint64_t bit(int sig)

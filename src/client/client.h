@@ -259,6 +259,8 @@ struct client_thread {
 	 */
 	bool critical;		/* 0 */
 	bool deferred;		/* 1: some do wait */
+	volatile uint8_t selector; /* 2: the kernel reads it, see syscalls.c */
+	bool dispatch_asked;	/* and was told so, in this process */
 	uint64_t deferred_mask;	/* 8: the signal mask to restore then */
 	struct isa_regs entry;	/* 16: what the enclave starts with */
 	struct isa_thread isa;
@@ -290,6 +292,26 @@ CLIENT_SIGSAFE void client_set_bases(uint64_t fsbase, uint64_t gsbase);
 /** client_has_fsgsbase() - can the bases be changed without a system call? */
 CLIENT_SIGSAFE bool client_has_fsgsbase(void);
 CLIENT_SIGSAFE void client_get_bases(uint64_t *fsbase, uint64_t *gsbase);
+
+/** client_thread_forked() - this thread is a child's now. */
+void client_thread_forked(void);
+
+/* --- illegal.c -------------------------------------------------------------------- */
+
+/** client_is_illegal_inside() - is the instruction at @code, of at most @size bytes, one? */
+CLIENT_SIGSAFE bool client_is_illegal_inside(const uint8_t *code, size_t size);
+
+/* --- syscalls.c: SYSCALL inside an enclave ----------------------------------------- */
+
+/** client_syscalls_arm() - have SYSCALL raise SIGSYS in this thread, while inside. */
+CLIENT_SIGSAFE void client_syscalls_arm(struct client_thread *thread);
+
+/** client_syscalls_disarm() - no more; @thread's memory may go away then. */
+void client_syscalls_disarm(struct client_thread *thread);
+
+/** client_syscalls_inside(), _outside() - which code @thread goes on with. */
+CLIENT_SIGSAFE void client_syscalls_inside(struct client_thread *thread);
+CLIENT_SIGSAFE void client_syscalls_outside(struct client_thread *thread);
 
 /* --- enter.S, enclu.c, signal.c, deliver.c -------------------------------------- */
 

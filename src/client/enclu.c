@@ -61,6 +61,7 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	const uint64_t tcs = r->gpr[ISA_RBX];
 	struct isa_encl_view view;
 	struct client_encl *encl;
+	struct isa_outcome out;
 
 	*xsave = NULL;
 	if (leaf != ISA_ENCLU_EENTER && leaf != ISA_ENCLU_ERESUME)
@@ -69,8 +70,13 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	if (!encl)
 		return not_epc(tcs);
 	view = client_encl_view(encl);
-	return leaf == ISA_ENCLU_EENTER ? isa_eenter(&thread->isa, &view, r)
-					: isa_eresume(&thread->isa, &view, r, xsave);
+	out = leaf == ISA_ENCLU_EENTER ? isa_eenter(&thread->isa, &view, r)
+				       : isa_eresume(&thread->isa, &view, r, xsave);
+	if (isa_is_done(out)) {
+		client_syscalls_arm(thread);
+		client_syscalls_inside(thread);
+	}
+	return out;
 }
 
 /* --- inside ------------------------------------------------------------------- */

@@ -19,6 +19,11 @@
 #include "sys.h"
 
 #define RFLAGS_RF (1ull << 16)
+#define SYSCALL_LENGTH 2
+
+#ifndef SYS_USER_DISPATCH
+#define SYS_USER_DISPATCH 2
+#endif
 
 /* --- contexts ------------------------------------------------------------------ */
 
@@ -54,11 +59,17 @@ static bool is_trap(int sig, const siginfo_t *info)
 	return client_is_sync(sig) && info->si_code > 0;
 }
 
+/* SYSCALL, or INT 0x80, and for these the kernel's registers are one behind. */
+static bool is_syscall(int sig, const siginfo_t *info)
+{
+	return sig == SIGSYS && info->si_code == SYS_USER_DISPATCH;
+}
+
 static struct isa_event event_of(int sig, const siginfo_t *info, const ucontext_t *uc)
 {
 	const greg_t *gregs = uc->uc_mcontext.gregs;
 
-	if (!is_trap(sig, info))
+	if (!is_trap(sig, info) || sig == SIGSYS)
 		return (struct isa_event){ .exception = false };
 	return (struct isa_event){
 		.exception = true,
@@ -227,13 +238,43 @@ static bool in_elrange(const struct client_thread *thread, uint64_t addr)
 	return addr - blk->base < blk->size;
 }
 
-/* ENCLU at RIP, read where it can be read: the program may have mapped X only. */
-static bool at_enclu(const struct client_thread *thread, const struct isa_regs *r)
+#define MAX_LENGTH 15u
+
+/*
+ * The code at RIP, of at most *@size bytes, where it can be read: the program may
+ * have mapped X only.
+ */
+static const uint8_t *code_at(const struct client_thread *thread, const struct isa_regs *r,
+			      size_t *size)
 {
 	const uint64_t offset = r->rip - thread->encl->base;
+	const uint64_t left = thread->encl->size - offset;
 
-	return in_elrange(thread, r->rip) && offset + 3 <= thread->encl->size &&
-	       is_enclu(thread->encl->pages + offset);
+	*size = 0;
+	if (!in_elrange(thread, r->rip) || offset >= thread->encl->size)
+		return NULL;
+	*size = left < MAX_LENGTH ? left : MAX_LENGTH;
+	/* The page behind may be away, and nobody asked for it. */
+	if (offset % SGX_PAGE_SIZE + *size > SGX_PAGE_SIZE &&
+	    !(client_encl_mirror(thread->encl, r->rip + *size - 1) & MIRROR_VALID))
+		*size = SGX_PAGE_SIZE - offset % SGX_PAGE_SIZE;
+	return thread->encl->pages + offset;
+}
+
+static bool at_enclu(const struct client_thread *thread, const struct isa_regs *r)
+{
+	size_t size;
+	const uint8_t *code = code_at(thread, r, &size);
+
+	return size >= 3 && is_enclu(code);
+}
+
+static bool at_illegal(const struct client_thread *thread, const struct isa_regs *r)
+{
+	size_t size;
+	const uint8_t *code = code_at(thread, r, &size);
+
+	return size && client_is_illegal_inside(code, size);
 }
 
 static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
@@ -275,11 +316,35 @@ static void show_exit(const struct isa_event *event, siginfo_t *info, ucontext_t
 	}
 }
 
+/* What the event is inside, where some instructions are #UD that are others outside. */
+static struct isa_event event_inside(const struct client_thread *thread, int sig,
+				     const siginfo_t *info, const ucontext_t *uc,
+				     struct isa_regs *r)
+{
+	const struct isa_event ud = { .exception = true, .vector = X86_UD };
+	const struct isa_event event = event_of(sig, info, uc);
+
+	if (is_syscall(sig, info)) {
+		r->rip -= SYSCALL_LENGTH;
+		return ud;
+	}
+	if (event.exception && event.vector == X86_GP && at_illegal(thread, r))
+		return ud;
+	return event;
+}
+
+/* The enclave goes on. */
+static void go_on_inside(struct client_thread *thread, const struct isa_regs *r)
+{
+	client_syscalls_inside(thread);
+	client_set_bases(r->fsbase, r->gsbase);
+}
+
 /* True when the signal is dealt with. */
 static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucontext_t *uc,
 		   struct isa_regs *r)
 {
-	struct isa_event event = event_of(sig, info, uc);
+	struct isa_event event = event_inside(thread, sig, info, uc, r);
 	enum verdict verdict;
 	struct isa_outcome out;
 
@@ -288,7 +353,7 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 		if (out.kind != ISA_FAULT) {
 			regs_to(uc, r);
 			if (thread->isa.inside)
-				client_set_bases(r->fsbase, r->gsbase);
+				go_on_inside(thread, r);
 			return true;
 		}
 		event = event_of_fault(out);
@@ -297,7 +362,7 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 		verdict = refine(thread, sig, r, &event);
 		if (verdict == NOBODY) {
 			/* The rights came after the access. */
-			client_set_bases(r->fsbase, r->gsbase);
+			go_on_inside(thread, r);
 			return true;
 		}
 	}
@@ -413,6 +478,8 @@ static void defer(struct client_thread *thread, int sig, siginfo_t *info, uconte
 	}
 	memset(&uc->uc_sigmask, 0xff, sizeof(uint64_t));
 	requeue(sig, info);
+	if (thread->isa.inside)
+		client_syscalls_inside(thread);
 }
 
 void client_signal(int sig, siginfo_t *info, void *ucontext)
@@ -424,8 +491,10 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 
 	regs_from(&r, uc);
 	client_get_bases(&r.fsbase, &r.gsbase);
-	if (thread && thread->isa.inside)
+	if (thread && thread->isa.inside) {
+		client_syscalls_outside(thread);
 		client_set_bases(thread->isa.host_fsbase, thread->isa.host_gsbase);
+	}
 
 	if (thread && thread->isa.inside && in_entry_window(&r)) {
 		r = thread->entry;

@@ -42,6 +42,7 @@ static void thread_exit(void *arg)
 	const stack_t none = { .ss_flags = SS_DISABLE };
 
 	self = NULL;
+	client_syscalls_disarm(thread);
 	sys_call(SYS_sigaltstack, (long)&none, 0, 0, 0);
 	sys_munmap(thread, REGION_SIZE);
 }
@@ -87,6 +88,12 @@ struct client_thread *client_thread_self(void)
 			pthread_setspecific(exit_key, self);
 	}
 	return self;
+}
+
+void client_thread_forked(void)
+{
+	if (self)
+		self->dispatch_asked = false;
 }
 
 struct client_thread *client_thread_peek(void)

@@ -96,7 +96,8 @@ static void add_thread(struct test_encl *e, unsigned int i, unsigned int nr_ssa)
 static void lay_out(struct test_encl *e, const struct test_config *cfg)
 {
 	const unsigned int nr_threads = cfg->nr_threads ? cfg->nr_threads : 1;
-	const uint64_t heap = ENCL_THREAD_OFFSET + (uint64_t)nr_threads * ENCL_THREAD_SIZE;
+	const uint64_t code = ENCL_THREAD_OFFSET + (uint64_t)nr_threads * ENCL_THREAD_SIZE;
+	const uint64_t heap = code + (cfg->code ? PAGE_SIZE : 0);
 	const uint64_t end = heap + (uint64_t)cfg->heap_pages * PAGE_SIZE;
 	const uint64_t r = SECINFO_REG | SECINFO_R;
 
@@ -105,6 +106,8 @@ static void lay_out(struct test_encl *e, const struct test_config *cfg)
 	e->image_size = heap;
 	e->image = pages(heap);
 	read_image(e->image);
+	e->code_offset = code;
+	e->heap_offset = heap;
 
 	region(e, ENCL_CODE_OFFSET, ENCL_DATA_OFFSET, r | SECINFO_X, PROT_READ | PROT_EXEC, false);
 	region(e, ENCL_DATA_OFFSET, ENCL_RODATA_OFFSET - ENCL_DATA_OFFSET, r | SECINFO_W,
@@ -113,8 +116,15 @@ static void lay_out(struct test_encl *e, const struct test_config *cfg)
 	region(e, ENCL_PROBE_OFFSET, PAGE_SIZE, r | SECINFO_W, PROT_READ | PROT_WRITE, false);
 	for (unsigned int i = 0; i < nr_threads; i++)
 		add_thread(e, i, cfg->nr_ssa ? cfg->nr_ssa : 2);
+	if (cfg->code) {
+		assert_in_range(cfg->code_size, 1, PAGE_SIZE);
+		memcpy(e->image + code, cfg->code, cfg->code_size);
+		region(e, code, PAGE_SIZE, r | SECINFO_X, PROT_READ | PROT_EXEC, false);
+	}
 	if (cfg->heap_pages)
-		region(e, heap, end - heap, r | SECINFO_W, PROT_READ | PROT_WRITE, true);
+		region(e, heap, end - heap,
+		       r | SECINFO_W | (cfg->heap_exec ? SECINFO_X : 0),
+		       PROT_READ | PROT_WRITE | (cfg->heap_exec ? PROT_EXEC : 0), true);
 }
 
 static void measure_region(struct measure *m, const struct test_region *r)

@@ -37,12 +37,17 @@
  * @nr_threads: TCSs, 1..TEST_MAX_THREADS; 0 means 1.
  * @nr_ssa: frames of each, 1..ENCL_MAX_SSA; 0 means 2.
  * @heap_pages: unmeasured pages at the end, read-write.
+ * @heap_exec: and executable.
+ * @code, @code_size: contents of a page of code to call, PAGE_SIZE at most; NULL: none.
  * @xfrm: 0 means x87 and SSE.
  */
 struct test_config {
 	unsigned int nr_threads;
 	unsigned int nr_ssa;
 	unsigned int heap_pages;
+	bool heap_exec;
+	const uint8_t *code;
+	size_t code_size;
 	uint64_t xfrm;
 };
 
@@ -82,6 +87,7 @@ struct test_encl {
 	struct test_region regions[TEST_MAX_REGIONS];
 	unsigned int nr_regions;
 	unsigned int nr_pages;
+	uint64_t code_offset, heap_offset;
 	struct test_stack *stacks;
 };
 

@@ -87,20 +87,52 @@ static void xcr0_inside_is_the_hosts(void **state)
 	assert_int_equal(xcr0_seen, xcr0());	/* hardware: XFRM, here 3 */
 }
 
-/* A library OS counts on #UD here to catch the system calls of its program. */
-static void syscall_and_cpuid_are_executed_inside(void **state)
+/* The enclave calls @code, which it does not know before. */
+static void call_inside(const uint8_t *code, size_t size, struct sgx_enclave_run *run)
 {
-	struct test_op call = { .kind = OP_SYSCALL }, cpuid = { .kind = OP_CPUID };
+	struct test_op op = { .kind = OP_CALL, .addr = (uintptr_t)encl.base + encl.heap_offset };
 
-	test_enter(&encl, 0, &call);		/* hardware: #UD, both */
-	assert_int_equal(call.result, getpid());
-	test_enter(&encl, 0, &cpuid);
+	memcpy(encl.base + encl.heap_offset, code, size);
+	assert_int_equal(test_call(&encl, test_tcs(&encl, 0), ENCLU_EENTER, &op, run), 0);
+}
+
+/* Library operating systems emulate CPUID when it faults. */
+static void cpuid_is_executed_inside(void **state)
+{
+	struct test_op cpuid = { .kind = OP_CPUID };
+
+	test_enter(&encl, 0, &cpuid);		/* hardware: #UD */
 	assert_in_range(cpuid.result, 1, UINT32_MAX);
+}
+
+static void segments_are_loaded_inside(void **state)
+{
+	/* mov %ds, %eax; mov %eax, %ds; ret */
+	const uint8_t code[] = { 0x8c, 0xd8, 0x8e, 0xd8, 0xc3 };
+	struct sgx_enclave_run run = { 0 };
+
+	call_inside(code, sizeof(code), &run);
+	assert_int_equal(run.function, ENCLU_EEXIT);	/* hardware: #UD */
+}
+
+static void syscall_changes_rcx_before_its_fault(void **state)
+{
+	/* xor %ecx, %ecx; syscall */
+	const uint8_t code[] = { 0x31, 0xc9, 0x0f, 0x05 };
+	const uint64_t rcx_saved = ENCL_THREAD_OFFSET + ENCL_THREAD_SSA + PAGE_SIZE - 184 + 8 * R_RCX;
+	struct sgx_enclave_run run = { 0 };
+	uint64_t rcx;
+
+	call_inside(code, sizeof(code), &run);
+	assert_int_equal(run.exception_vector, VECTOR_UD);
+	memcpy(&rcx, encl.base + rcx_saved, sizeof(rcx));
+	/* hardware: 0 */
+	assert_int_equal(rcx, (uintptr_t)encl.base + encl.heap_offset + sizeof(code));
 }
 
 static int build(void **state)
 {
-	return test_encl_build(&encl, &(struct test_config){ .nr_ssa = 2 });
+	return test_encl_build(&encl, &(struct test_config){ .nr_ssa = 2, .heap_pages = 1, .heap_exec = true });
 }
 
 static int give_back(void **state)
@@ -117,7 +149,9 @@ int main(void)
 		EACH(memory_of_the_enclave_is_open_to_the_program),
 		EACH(jump_to_host_code_is_noticed_at_its_first_fault),
 		EACH(xcr0_inside_is_the_hosts),
-		EACH(syscall_and_cpuid_are_executed_inside),
+		EACH(cpuid_is_executed_inside),
+		EACH(segments_are_loaded_inside),
+		EACH(syscall_changes_rcx_before_its_fault),
 	};
 
 	return cmocka_run_group_tests_name("deviations", tests, NULL, NULL);

@@ -95,9 +95,14 @@ static int open_any(int dirfd, const char *path, int flags, mode_t mode)
 {
 	static int (*next)(int, const char *, int, ...);
 	const struct device_file *file = file_named(path);
+	int fd;
 
 	if (file)
 		return open_device(file, flags);
+	if (cpuinfo_is_named(path, flags)) {
+		fd = cpuinfo_open(flags);
+		return fd < 0 ? fail(-fd) : fd;
+	}
 	if (!next)
 		next = (int (*)(int, const char *, int, ...))dlsym(RTLD_NEXT, "openat");
 	return next(dirfd, path, flags, mode);
@@ -160,6 +165,21 @@ CLIENT_EXPORT int __openat64_2(int dirfd, const char *path, int flags)
 	return open_any(dirfd, path, flags | O_LARGEFILE, 0);
 }
 
+static FILE *fopen_cpuinfo(const char *mode)
+{
+	const int fd = cpuinfo_open(strchr(mode, 'e') ? O_CLOEXEC : 0);
+	FILE *stream;
+
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	stream = fdopen(fd, mode);
+	if (!stream)
+		sys_close(fd);
+	return stream;
+}
+
 /* Nobody reads a device through a stream; but asks so whether it can be opened. */
 static FILE *fopen_any(const char *path, const char *mode)
 {
@@ -168,6 +188,8 @@ static FILE *fopen_any(const char *path, const char *mode)
 	FILE *stream;
 	int fd;
 
+	if (!file && mode[0] == 'r' && !strchr(mode, '+') && cpuinfo_is_named(path, O_RDONLY))
+		return fopen_cpuinfo(mode);
 	if (!file) {
 		if (!next)
 			next = (FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, "fopen");

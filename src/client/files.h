@@ -3,6 +3,8 @@
 #ifndef SWSGX_CLIENT_FILES_H
 #define SWSGX_CLIENT_FILES_H
 
+#include <stdbool.h>
+
 struct device_file {
 	const char *path;
 	const char *device;	/* PROTO_ENCLAVE, PROTO_PROVISION or PROTO_VEPC */
@@ -11,5 +13,14 @@ struct device_file {
 
 /** file_named() - the device file called @path; NULL when it is none, or NULL. */
 const struct device_file *file_named(const char *path);
+
+/** cpuinfo_is_named() - would open(@path, @flags) read what processor there is? */
+bool cpuinfo_is_named(const char *path, int flags);
+
+/**
+ * cpuinfo_open() - open it as it is on a machine with SGX.
+ * Return: a descriptor to read from; -errno.
+ */
+int cpuinfo_open(int flags);
 
 #endif /* SWSGX_CLIENT_FILES_H */

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CPUID in a program, executed as an instruction. */
 #include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -63,6 +68,44 @@ static void constants_keep_their_value(void **state)
 	assert_true(cpuid(7, 0).ebx & 1u << 2);
 }
 
+/* The flags of each processor name SGX, and the rest is the host's. */
+static void check_cpuinfo(FILE *f)
+{
+	unsigned int processors = 0, sgx = 0;
+	char line[16384];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		processors += !strncmp(line, "processor\t", 10);
+		if (!strncmp(line, "flags\t", 6))
+			sgx += strstr(line, " sgx ") && strstr(line, " sgx_lc\n") &&
+			       strstr(line, " sse2 ");
+	}
+	assert_int_equal(processors, sysconf(_SC_NPROCESSORS_ONLN));
+	assert_int_equal(sgx, processors);
+}
+
+static void cpuinfo_shows_sgx_in_a_stream(void **state)
+{
+	FILE *f = fopen("/proc/cpuinfo", "re");
+
+	check_cpuinfo(f);
+	fclose(f);
+}
+
+static void cpuinfo_shows_sgx_in_a_file(void **state)
+{
+	const int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
+	FILE *f = fdopen(fd, "r");
+
+	check_cpuinfo(f);
+	assert_int_equal(write(fd, "x", 1), -1);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	fclose(f);
+	assert_int_equal(open("/proc/cpuinfo", O_RDONLY | O_DIRECTORY), -1);
+	assert_int_equal(errno, ENOTDIR);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -70,6 +113,8 @@ int main(void)
 		cmocka_unit_test(lists_the_sections),
 		cmocka_unit_test(leaves_the_rest_to_the_host),
 		cmocka_unit_test(constants_keep_their_value),
+		cmocka_unit_test(cpuinfo_shows_sgx_in_a_stream),
+		cmocka_unit_test(cpuinfo_shows_sgx_in_a_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,6 +87,7 @@ static int receive_fds(struct call *call, int fds[2])
 		.msg_controllen = sizeof(control.buf),
 	};
 	struct cmsghdr *cmsg;
+	size_t nr;
 	ssize_t n;
 
 	do
@@ -95,10 +96,12 @@ static int receive_fds(struct call *call, int fds[2])
 	cmsg = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
 	if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
 		return -EINVAL;
-	memcpy(fds, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
-	if (cmsg->cmsg_len == CMSG_LEN(2 * sizeof(int)))
+	nr = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	memcpy(fds, CMSG_DATA(cmsg), nr * sizeof(int));
+	if (nr == 2 && !(msg.msg_flags & MSG_CTRUNC))
 		return 0;
-	close(fds[0]);
+	while (nr)
+		close(fds[--nr]);
 	return -EINVAL;
 }
 

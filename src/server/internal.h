@@ -86,8 +86,10 @@ struct device {
 	struct sgx_epc_owner owner;
 	bool created;		/* by the program: CREATE succeeded */
 	bool shared;		/* there is a SECS, and mem.shared says so; guarded by lock */
-	pthread_mutex_t spaces_lock;	/* guards spaces */
+	/* Changed also under the enclave's lock of the manager, so that either will do to look. */
+	pthread_mutex_t spaces_lock;
 	struct space *spaces;
+	unsigned int nr_spaces, sweep_at;
 	/* Processes that have the memory, and those of them in spaces. */
 	atomic_uint nr_attached, nr_joined;
 	pthread_mutex_t calls_lock;	/* guards nr_calls, and what is watched for */
@@ -171,7 +173,8 @@ int spaces_attach(struct device *dev, bool joins);
  * spaces_join() - a process that attached to @dev can be reached from here on.
  * @uffds: of ELRANGE and of the alias; taken.  @alias: its linear address.
  * @again: it is a child of one that attached.
- * Return: 0; -errno, then the enclave's pages stay where they are.
+ * Return: 0; -EINVAL no enclave yet, @alias is no place for it, or @uffds are not
+ * userfaultfds that never block; -ENOMEM.  Then the enclave's pages stay where they are.
  */
 int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool again);
 

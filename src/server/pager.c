@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -59,14 +60,28 @@ static void refuse(const struct space *space, uint64_t addr)
 	ioctl(space->alias_uffd, UFFDIO_ZEROPAGE, &zero);
 }
 
+/*
+ * The descriptor is the program's, too, which may make it one that blocks: neither
+ * that nor another reader must stop us here.
+ */
+static bool next_fault(int uffd, struct uffd_msg *msg)
+{
+	const struct iovec iov = { msg, sizeof(*msg) };
+	ssize_t n = preadv2(uffd, &iov, 1, -1, RWF_NOWAIT);
+
+	/* Not every kernel can say so for one read. */
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = read(uffd, msg, sizeof(*msg));
+	return n == sizeof(*msg) && msg->event == UFFD_EVENT_PAGEFAULT;
+}
+
 static void serve(struct space *space)
 {
 	struct sgx_encl_page_info page;
 	struct uffd_msg msg;
 	uint64_t la;
 
-	if (read(space->alias_uffd, &msg, sizeof(msg)) != sizeof(msg) ||
-	    msg.event != UFFD_EVENT_PAGEFAULT)
+	if (!next_fault(space->alias_uffd, &msg))
 		return;
 	la = la_of(space, msg.arg.pagefault.address);
 	/* Whoever brings the page back also lets the waiting thread go on. */
@@ -83,6 +98,15 @@ static void free_forgotten(struct pager *pager)
 		pager->forgotten = space->next;
 		space_free(space);
 	}
+}
+
+/* One that blocks polls as broken for ever: its faults are not served any more. */
+static void take_event(struct pager *pager, struct space *space, uint32_t events)
+{
+	if (events & ~(uint32_t)EPOLLIN)
+		epoll_ctl(pager->epoll, EPOLL_CTL_DEL, space->alias_uffd, NULL);
+	else
+		serve(space);
 }
 
 /*
@@ -103,7 +127,7 @@ static void *serve_faults(void *arg)
 		if (space && !space->forgotten) {
 			pager->busy = space->dev;
 			pthread_mutex_unlock(&pager->lock);
-			serve(space);
+			take_event(pager, space, event.events);
 			pthread_mutex_lock(&pager->lock);
 			pager->busy = NULL;
 			pthread_cond_broadcast(&pager->left);

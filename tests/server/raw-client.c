@@ -55,6 +55,26 @@ unsigned int count_threads(void)
 	return count_entries("/proc/self/task") - 2;
 }
 
+unsigned int settled_fds(void)
+{
+	unsigned int n = count_fds();
+
+	for (int quiet = 0; quiet < 20; quiet++) {
+		usleep(1000);
+		if (count_fds() != n)
+			quiet = 0;
+		n = count_fds();
+	}
+	return n;
+}
+
+void assert_fds_become(unsigned int expected)
+{
+	for (int i = 0; i < RAW_PATIENCE_S * 1000 && count_fds() != expected; i++)
+		usleep(1000);
+	assert_int_equal(count_fds(), expected);
+}
+
 struct run {
 	struct machine *m;
 	int lifeline;
@@ -372,12 +392,20 @@ struct isa_outcome raw_enclu(int sock, uint32_t leaf, uint64_t rbx, uint64_t rcx
 
 bool raw_attach(int sock, struct raw_attached *a)
 {
-	const struct proto_request req = { .magic = PROTO_MAGIC, .op = PROTO_OP_ATTACH };
+	return raw_attach_joining(sock, false, a);
+}
+
+bool raw_attach_joining(int sock, bool joins, struct raw_attached *a)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_ATTACH, .a = joins,
+	};
 	struct raw_frame done;
 
 	*a = (struct raw_attached){ .fds = { -1, -1 } };
 	if (!call(sock, &req, &done))
 		return false;
+	a->error = done.frame.result;
 	if (done.fds[0] < 0)
 		return true;
 	memcpy(a->fds, done.fds, sizeof(a->fds));
@@ -400,6 +428,29 @@ void raw_detach(struct raw_attached *a)
 	munmap(a->shared, a->shared_size);
 	close(a->fds[0]);
 	close(a->fds[1]);
+}
+
+int64_t raw_join(int sock, const int *uffds, size_t nr, uint64_t alias, bool again)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_JOIN, .a = alias, .b = again,
+	};
+	struct raw_frame done;
+	const int reply = raw_begin(sock, &req);
+
+	if (reply < 0 || raw_send(reply, "", 1, uffds, nr))
+		return -ENODEV;
+	return raw_finish(reply, &done) ? done.frame.result : -ENODEV;
+}
+
+int64_t raw_fault(int sock, uint64_t la, uint64_t rwx)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_FAULT, .a = la, .b = rwx,
+	};
+	struct raw_frame done;
+
+	return call(sock, &req, &done) ? done.frame.result : -ENODEV;
 }
 
 int64_t raw_create(int sock, const struct sgx_secs *secs)

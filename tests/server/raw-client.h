@@ -60,6 +60,13 @@ int machine_setup(void **state);
 int machine_teardown(void **state);
 
 unsigned int count_fds(void);
+
+/** settled_fds() - the same, when it stays: a worker closes its end only after we read DONE. */
+unsigned int settled_fds(void);
+
+/** assert_fds_become() - wait until the server let go of what it held. */
+void assert_fds_become(unsigned int expected);
+
 unsigned int count_threads(void);
 
 /* --- one call, step by step -------------------------------------------------- */
@@ -120,11 +127,22 @@ struct raw_attached {
 	struct proto_shared *shared;
 	const uint16_t *mirror;
 	uint64_t base, size, shared_size;
+	int64_t error;		/* 0 or -errno of the server's */
 	int fds[2];
 };
 
+/** raw_attach() - as a process whose pages cannot be taken from it. */
 bool raw_attach(int sock, struct raw_attached *a);
+
+/** raw_attach_joining() - @joins: with the promise of raw_join(). */
+bool raw_attach_joining(int sock, bool joins, struct raw_attached *a);
 void raw_detach(struct raw_attached *a);
+
+/** raw_join() - JOIN with @nr descriptors. */
+int64_t raw_join(int sock, const int *uffds, size_t nr, uint64_t alias, bool again);
+
+/** raw_fault() - FAULT at @la, with SECINFO_R, _W or _X. */
+int64_t raw_fault(int sock, uint64_t la, uint64_t rwx);
 
 int64_t raw_create(int sock, const struct sgx_secs *secs);
 int64_t raw_add_pages(int sock, uint64_t offset, const void *src, uint64_t length,

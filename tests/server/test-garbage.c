@@ -47,28 +47,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A worker closes its reply end only after we have read DONE. */
-static unsigned int settled_fds(void)
-{
-	unsigned int n = count_fds();
-
-	for (int quiet = 0; quiet < 20; quiet++) {
-		usleep(1000);
-		if (count_fds() != n)
-			quiet = 0;
-		n = count_fds();
-	}
-	return n;
-}
-
-/* Wait until the server let go of what it held. */
-static void assert_fds_become(unsigned int expected)
-{
-	for (int i = 0; i < RAW_PATIENCE_S * 1000 && count_fds() != expected; i++)
-		usleep(1000);
-	assert_int_equal(count_fds(), expected);
-}
-
 /* --- requests -------------------------------------------------------------------- */
 
 enum fd_kind { REPLY, PIPE, REGULAR_FILE, STREAM };

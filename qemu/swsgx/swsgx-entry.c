@@ -163,7 +163,9 @@ static void mode_leave(SwsgxCPU *s)
 struct isa_outcome swsgx_enter(SwsgxCPU *s, uint32_t leaf, unsigned int len)
 {
     /* For pages nobody owns: the library refuses them before it looks here. */
-    static struct isa_encl_block nobody;
+    struct isa_encl_block nobody = {
+        .features = isa_machine_profile(swsgx.isa)->cpuid_12_0_eax,
+    };
     CPUX86State *env = &s->cpu->env;
     uint64_t secs = owner_of(s, env->regs[R_EBX]);
     struct isa_encl_block *blk = NULL;

@@ -56,7 +56,7 @@ class Guest:
     """One boot.  With-statement; everything it made is gone at the end."""
 
     def __init__(self, surroundings, main, devices=("swsgx-epc,id=epc0,size=64M",), append="",
-                 files=(), memory="1G", smp=1, more=()):
+                 files=(), memory="1G", smp=1, more=(), reboots=False):
         self.dir = tempfile.mkdtemp(prefix="swsgx-guest.")
         overlay = os.path.join(self.dir, "files")
         os.makedirs(overlay)
@@ -70,13 +70,13 @@ class Guest:
 
         self.command = [surroundings.qemu, "-machine", "q35", "-cpu", CPU, "-m", memory,
                         "-smp", str(smp), "-nodefaults", "-display", "none", "-vga", "none",
-                        "-serial", "stdio", "-no-reboot",
+                        "-serial", "stdio",
                         "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off",
                         "-kernel", surroundings.kernel, "-initrd", initrd,
                         "-append", f"console=ttyS0 quiet panic=-1 no_timer_check {append}"]
         for device in devices:
             self.command += ["-device", device]
-        self.command += more
+        self.command += [*more, *([] if reboots else ["-no-reboot"])]
         self.text = ""
         self.process = None
         self.stderr = None

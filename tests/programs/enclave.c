@@ -144,7 +144,7 @@ static EVP_PKEY *signing_key(void)
 	return key;
 }
 
-static void sign(struct test_encl *e)
+void test_encl_sign(struct test_encl *e)
 {
 	uint8_t mrenclave[32];
 	struct measure m;
@@ -172,7 +172,7 @@ void test_encl_prepare(struct test_encl *e, const struct test_config *cfg)
 	e->secs->xfrm = cfg->xfrm ? cfg->xfrm : XFRM_X87_SSE;
 
 	e->sig = pages(sizeof(*e->sig));
-	sign(e);
+	test_encl_sign(e);
 }
 
 /* Setup functions can only say that they failed; this says where. */

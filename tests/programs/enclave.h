@@ -99,6 +99,9 @@ struct test_encl {
  */
 void test_encl_prepare(struct test_encl *e, const struct test_config *cfg);
 
+/** test_encl_sign() - make the SIGSTRUCT valid again, after image or SECS changed. */
+void test_encl_sign(struct test_encl *e);
+
 /**
  * test_encl_open() ... test_encl_map() - the steps of building, in this order.
  *

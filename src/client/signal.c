@@ -19,6 +19,7 @@
 #include "sys.h"
 
 #define RFLAGS_RF (1ull << 16)
+#define RFLAGS_AC (1ull << 18)
 #define SYSCALL_LENGTH 2
 
 #ifndef SYS_USER_DISPATCH
@@ -482,6 +483,12 @@ static void defer(struct client_thread *thread, int sig, siginfo_t *info, uconte
 		client_syscalls_inside(thread);
 }
 
+/* An enclave may have set RFLAGS.AC; the compiler counts on nobody having done so. */
+static inline void clear_ac(void)
+{
+	__builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~RFLAGS_AC);
+}
+
 void client_signal(int sig, siginfo_t *info, void *ucontext)
 {
 	ucontext_t *uc = ucontext;
@@ -489,6 +496,7 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 	struct isa_regs r;
 	bool done;
 
+	clear_ac();
 	regs_from(&r, uc);
 	client_get_bases(&r.fsbase, &r.gsbase);
 	if (thread && thread->isa.inside) {

@@ -74,12 +74,17 @@ static void region(struct test_encl *e, uint64_t offset, uint64_t length, uint64
 	e->nr_pages += (unsigned int)(length / PAGE_SIZE);
 }
 
-static void add_thread(struct test_encl *e, unsigned int i, unsigned int nr_ssa)
+static_assert(offsetof(struct test_aep, tcs) == 8 && offsetof(struct test_aep, rdi) == 16 &&
+	      sizeof(struct test_aep) == 24, "enter.S");
+
+static void add_thread(struct test_encl *e, unsigned int i, unsigned int nr_ssa,
+		       uint64_t tcs_flags)
 {
 	const uint64_t block = ENCL_THREAD_OFFSET + (uint64_t)i * ENCL_THREAD_SIZE;
 	struct tcs *tcs = (struct tcs *)(e->image + block + ENCL_THREAD_TCS);
 	const uint64_t rw = SECINFO_REG | SECINFO_R | SECINFO_W;
 
+	tcs->flags = tcs_flags;
 	tcs->ossa = block + ENCL_THREAD_SSA;
 	tcs->nssa = nr_ssa;
 	tcs->oentry = ENCL_CODE_OFFSET;
@@ -115,7 +120,7 @@ static void lay_out(struct test_encl *e, const struct test_config *cfg)
 	region(e, ENCL_RODATA_OFFSET, PAGE_SIZE, r, PROT_READ, false);
 	region(e, ENCL_PROBE_OFFSET, PAGE_SIZE, r | SECINFO_W, PROT_READ | PROT_WRITE, false);
 	for (unsigned int i = 0; i < nr_threads; i++)
-		add_thread(e, i, cfg->nr_ssa ? cfg->nr_ssa : 2);
+		add_thread(e, i, cfg->nr_ssa ? cfg->nr_ssa : 2, cfg->tcs_flags);
 	if (cfg->code) {
 		assert_in_range(cfg->code_size, 1, PAGE_SIZE);
 		memcpy(e->image + code, cfg->code, cfg->code_size);
@@ -156,6 +161,8 @@ void test_encl_sign(struct test_encl *e)
 
 	sigstruct_init(e->sig, mrenclave);
 	e->sig->xfrm = e->secs->xfrm;
+	e->sig->attributes = e->secs->attributes;
+	e->sig->miscselect = e->secs->miscselect;
 	assert_true(sigstruct_sign(e->sig, signing_key()));
 }
 
@@ -168,7 +175,8 @@ void test_encl_prepare(struct test_encl *e, const struct test_config *cfg)
 	e->secs = pages(sizeof(*e->secs));
 	e->secs->size = e->size;
 	e->secs->ssaframesize = 1;
-	e->secs->attributes = ATTR_MODE64BIT;
+	e->secs->attributes = ATTR_MODE64BIT | cfg->attributes;
+	e->secs->miscselect = cfg->miscselect;
 	e->secs->xfrm = cfg->xfrm ? cfg->xfrm : XFRM_X87_SSE;
 
 	e->sig = pages(sizeof(*e->sig));

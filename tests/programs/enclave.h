@@ -40,6 +40,9 @@
  * @heap_exec: and executable.
  * @code, @code_size: contents of a page of code to call, PAGE_SIZE at most; NULL: none.
  * @xfrm: 0 means x87 and SSE.
+ * @miscselect: MISC_* bits.
+ * @attributes: further ones, beside MODE64BIT.
+ * @tcs_flags: of every TCS.
  */
 struct test_config {
 	unsigned int nr_threads;
@@ -49,6 +52,9 @@ struct test_config {
 	const uint8_t *code;
 	size_t code_size;
 	uint64_t xfrm;
+	uint32_t miscselect;
+	uint64_t attributes;
+	uint64_t tcs_flags;
 };
 
 /**
@@ -176,6 +182,30 @@ void enter_raw(uint64_t regs[NR_REGS], uint64_t tcs, uint32_t function);
 
 /* The ENCLU of enter_raw(). */
 extern const char enter_raw_aep[];
+
+/**
+ * struct test_aep - what an AEP of the program's own calls, on the stack of the entry.
+ * @hook: told the leaf in EAX; says which leaf to execute, 0 for none: then
+ *	enter_aep() returns.
+ * @tcs: operand of that leaf.
+ * @rdi: its RDI.
+ */
+struct test_aep {
+	uint32_t (*hook)(uint32_t eax);
+	uint64_t tcs;
+	uint64_t rdi;
+};
+
+/**
+ * enter_aep() - like enter_raw(), but the AEP is other code: it calls the hook
+ * of enter_aep_hook, and again when an enclave it entered has left.
+ * @stack: end of the stack to do so on, aligned to 16.
+ */
+void enter_aep(uint64_t regs[NR_REGS], uint64_t tcs, uint32_t function, void *stack);
+
+/* Its AEP, and what that does. */
+extern const char enter_aep_aep[];
+extern struct test_aep enter_aep_hook;
 
 /** test_vdso() - __vdso_sgx_enter_enclave; fails the test when there is none. */
 void *test_vdso(void);

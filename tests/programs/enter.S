@@ -4,6 +4,10 @@
  */
 #include "enclave/op.h"
 
+/* struct test_aep */
+#define TEST_AEP_TCS 8
+#define TEST_AEP_RDI 16
+
 	.macro	save_callee
 	push	%rbx
 	push	%rbp
@@ -102,5 +106,45 @@ enter_raw_aep:
 	restore_callee
 	ret
 	.size	enter_raw, . - enter_raw
+
+	.globl	enter_aep
+	.type	enter_aep, @function
+enter_aep:
+	save_callee
+	mov	%rsp, %rax
+	mov	%rcx, %rsp
+	push	%rax			/* the caller's stack */
+	push	%rdi			/* regs */
+	mov	%rsi, %rbx
+	mov	%rsi, TEST_AEP_TCS + enter_aep_hook(%rip)
+	mov	%edx, %eax
+	load_regs
+	lea	enter_aep_aep(%rip), %rcx
+	enclu
+.Lleave_aep:
+	store_regs 0
+	mov	8(%rsp), %rsp
+	restore_callee
+	ret
+
+	.globl	enter_aep_aep
+enter_aep_aep:
+	cld
+	mov	%eax, %edi
+	call	*enter_aep_hook(%rip)
+	test	%eax, %eax
+	jz	.Lleave_aep
+	mov	TEST_AEP_TCS + enter_aep_hook(%rip), %rbx
+	mov	TEST_AEP_RDI + enter_aep_hook(%rip), %rdi
+	lea	enter_aep_aep(%rip), %rcx
+	enclu
+	jmp	enter_aep_aep
+	.size	enter_aep, . - enter_aep
+
+	.bss
+	.balign	8
+	.globl	enter_aep_hook
+enter_aep_hook:
+	.skip	24
 
 	.section .note.GNU-stack, "", @progbits

@@ -138,9 +138,59 @@ static void edeccssa(void)
 	__asm__ volatile("enclu" : : "a"(ENCLU_EDECCSSA) : "memory");
 }
 
+/* The control word, and MXCSR below, unmask division by zero. */
+static void x87_divide(void)
+{
+	static const uint16_t control = 0x37b;
+
+	__asm__ volatile("fldcw %0; fldz; fld1; fdivp; fwait" : : "m"(control));
+}
+
+static void sse_divide(void)
+{
+	static const uint32_t mxcsr = 0x1d80;
+	static const float one = 1, zero = 0;
+
+	__asm__ volatile("ldmxcsr %0; movss %1, %%xmm0; divss %2, %%xmm0"
+			 : : "m"(mxcsr), "m"(one), "m"(zero));
+}
+
+static void unaligned(void)
+{
+	__asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
+			 "pushfq\n\t"
+			 "orq $0x40000, (%%rsp)\n\t"
+			 "popfq\n\t"
+			 "mov 1(%%rsp), %%rax\n\t"
+			 "lea 128(%%rsp), %%rsp" : : : "rax", "cc", "memory");
+}
+
+static void get_random(struct test_op *op)
+{
+	uint64_t value;
+	uint8_t carry;
+
+	__asm__ volatile("rdrand %0; setc %1" : "=r"(value), "=q"(carry) : : "cc");
+	op->result = value;
+	op->result2 = carry;
+}
+
 static void fault(struct test_op *op)
 {
 	switch (op->kind) {
+	case OP_COPY_UD2:
+		copy(host(op->addr2), host(op->addr), op->value);
+		__asm__ volatile("ud2");
+		break;
+	case OP_X87_DIVIDE:
+		x87_divide();
+		break;
+	case OP_SSE_DIVIDE:
+		sse_divide();
+		break;
+	case OP_UNALIGNED:
+		unaligned();
+		break;
 	case OP_DIVIDE:
 		divide();
 		break;
@@ -213,6 +263,12 @@ void enclave_op(struct test_op *op)
 		break;
 	case OP_EDECCSSA:
 		edeccssa();
+		break;
+	case OP_COPY:
+		copy(host(op->addr2), host(op->addr), op->value);
+		break;
+	case OP_RDRAND:
+		get_random(op);
 		break;
 	default:
 		fault(op);

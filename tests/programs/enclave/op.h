@@ -54,6 +54,14 @@
 #define OP_EDECCSSA 26
 #define OP_CALL 27		/* the code at addr, as a C function of the operation */
 
+/* What runtimes do inside */
+#define OP_COPY 40		/* value bytes from addr to addr2, either may be inside */
+#define OP_COPY_UD2 41		/* the same, then #UD */
+#define OP_X87_DIVIDE 42	/* #MF */
+#define OP_SSE_DIVIDE 43	/* #XM */
+#define OP_UNALIGNED 44		/* #AC */
+#define OP_RDRAND 45		/* result, result2: the carry flag */
+
 /* Offsets in struct test_op for the assembly; asserted below */
 #define OP_KIND 0
 #define OP_VALUE 16

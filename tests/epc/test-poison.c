@@ -314,11 +314,16 @@ static void f78_unsanitized_page_is_parked_without_eremove(void **state)
 static struct fake *sanitized;
 static struct isa_outcome (*plain_eremove)(void *ctx, uint64_t page);
 static uint64_t poison_in_eremove, poison_now;
+static bool is_reported;
 
 static struct isa_outcome poisoning_eremove(void *ctx, uint64_t pa)
 {
-	if (pa == poison_in_eremove)
+	/* No leaf meets a page that is known to be broken. */
+	assert_false(is_reported && pa == poison_now);
+	if (pa == poison_in_eremove) {
 		assert_int_equal(sgx_epc_poison(sanitized->pool, poison_now), 0);
+		is_reported = true;
+	}
 	return plain_eremove(sanitized, pa);
 }
 
@@ -333,6 +338,7 @@ static void check_poison_while_sanitizing(uint64_t at, uint64_t pa, bool fails)
 	f.config.ops.eremove = poisoning_eremove;
 	poison_in_eremove = at;
 	poison_now = pa;
+	is_reported = false;
 	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
 	if (fails)
 		fake_fail(&f, FAKE_EREMOVE, 1, 1000, fake_fault(X86_GP));

@@ -85,31 +85,37 @@ static void add_thread(struct test_encl *e, unsigned int i, unsigned int nr_ssa,
 	const uint64_t rw = SECINFO_REG | SECINFO_R | SECINFO_W;
 
 	tcs->flags = tcs_flags;
-	tcs->ossa = block + ENCL_THREAD_SSA;
+	tcs->ossa = e->gap + block + ENCL_THREAD_SSA;
 	tcs->nssa = nr_ssa;
-	tcs->oentry = ENCL_CODE_OFFSET;
-	tcs->ofsbase = block;
-	tcs->ogsbase = block + PAGE_SIZE;
+	tcs->oentry = e->gap + ENCL_CODE_OFFSET;
+	tcs->ofsbase = e->gap + block;
+	tcs->ogsbase = e->gap + block + PAGE_SIZE;
 	tcs->fslimit = UINT32_MAX;
 	tcs->gslimit = UINT32_MAX;
 
 	region(e, block, ENCL_THREAD_TCS, rw, PROT_READ | PROT_WRITE, false);
 	region(e, block + ENCL_THREAD_TCS, PAGE_SIZE, SECINFO_TCS, PROT_READ | PROT_WRITE, false);
-	region(e, tcs->ossa, nr_ssa * PAGE_SIZE, rw, PROT_READ | PROT_WRITE, false);
+	region(e, block + ENCL_THREAD_SSA, nr_ssa * PAGE_SIZE, rw, PROT_READ | PROT_WRITE, false);
 }
 
 static void lay_out(struct test_encl *e, const struct test_config *cfg)
 {
 	const unsigned int nr_threads = cfg->nr_threads ? cfg->nr_threads : 1;
 	const uint64_t code = ENCL_THREAD_OFFSET + (uint64_t)nr_threads * ENCL_THREAD_SIZE;
-	const uint64_t heap = code + (cfg->code ? PAGE_SIZE : 0);
-	const uint64_t end = heap + (uint64_t)cfg->heap_pages * PAGE_SIZE;
+	const uint64_t image_end = code + (cfg->code ? PAGE_SIZE : 0);
+	const uint64_t heap_size = (uint64_t)cfg->heap_pages * PAGE_SIZE;
 	const uint64_t r = SECINFO_REG | SECINFO_R;
+	uint64_t heap = image_end;
 
-	for (e->size = 2 * PAGE_SIZE; e->size < end; e->size *= 2)
+	e->gap = cfg->gap;
+	for (e->size = 2 * PAGE_SIZE; e->size < cfg->gap + image_end + heap_size; e->size *= 2)
 		;
-	e->image_size = heap;
-	e->image = pages(heap);
+	if (cfg->size) {
+		e->size = cfg->size;
+		heap = e->size - cfg->gap - heap_size;
+	}
+	e->image_size = image_end;
+	e->image = pages(image_end);
 	read_image(e->image);
 	e->code_offset = code;
 	e->heap_offset = heap;
@@ -127,15 +133,15 @@ static void lay_out(struct test_encl *e, const struct test_config *cfg)
 		region(e, code, PAGE_SIZE, r | SECINFO_X, PROT_READ | PROT_EXEC, false);
 	}
 	if (cfg->heap_pages)
-		region(e, heap, end - heap,
+		region(e, heap, heap_size,
 		       r | SECINFO_W | (cfg->heap_exec ? SECINFO_X : 0),
 		       PROT_READ | PROT_WRITE | (cfg->heap_exec ? PROT_EXEC : 0), true);
 }
 
-static void measure_region(struct measure *m, const struct test_region *r)
+static void measure_region(struct measure *m, uint64_t gap, const struct test_region *r)
 {
 	for (uint64_t o = 0; o < r->length; o += PAGE_SIZE)
-		measure_page(m, r->offset + o, r->secinfo, r->src ? r->src + o : NULL);
+		measure_page(m, gap + r->offset + o, r->secinfo, r->src ? r->src + o : NULL);
 }
 
 /* One key for the whole run; making it takes a noticeable time. */
@@ -156,7 +162,7 @@ void test_encl_sign(struct test_encl *e)
 
 	measure_ecreate(&m, e->secs->ssaframesize, e->size);
 	for (unsigned int i = 0; i < e->nr_regions; i++)
-		measure_region(&m, &e->regions[i]);
+		measure_region(&m, e->gap, &e->regions[i]);
 	assert_true(measure_final(&m, mrenclave));
 
 	sigstruct_init(e->sig, mrenclave);
@@ -202,8 +208,8 @@ int test_encl_create(struct test_encl *e)
 	struct sgx_enclave_create arg = { .src = (uintptr_t)e->secs };
 
 	if (!e->base)
-		e->base = reserve(e->size);
-	e->secs->baseaddr = (uintptr_t)e->base;
+		e->base = reserve(e->size) + e->gap;
+	e->secs->baseaddr = (uintptr_t)e->base - e->gap;
 	return ioctl(e->fd, SGX_IOC_ENCLAVE_CREATE, &arg) ? -errno : 0;
 }
 
@@ -216,7 +222,7 @@ int test_encl_add_region(struct test_encl *e, const struct test_region *r)
 	for (uint64_t done = 0; !ret && done < r->length;) {
 		struct sgx_enclave_add_pages arg = {
 			.src = (uintptr_t)(r->src ? r->src : zeros) + done,
-			.offset = r->offset + done,
+			.offset = e->gap + r->offset + done,
 			.length = r->length - done,
 			.secinfo = (uintptr_t)&secinfo,
 			.flags = r->src ? SGX_PAGE_MEASURE : 0,
@@ -279,7 +285,7 @@ int test_encl_build(struct test_encl *e, const struct test_config *cfg)
 void test_encl_free(struct test_encl *e)
 {
 	if (e->base)
-		munmap(e->base, e->size);
+		munmap(e->base, e->size - e->gap);
 	if (e->fd >= 0)
 		close(e->fd);
 	if (e->image)
@@ -301,7 +307,7 @@ uint64_t test_tcs(const struct test_encl *e, unsigned int i)
 
 bool test_is_inside(const struct test_encl *e, uint64_t addr)
 {
-	return addr - (uintptr_t)e->base < e->size;
+	return addr - (uintptr_t)e->base < e->size - e->gap;
 }
 
 void *test_vdso(void)

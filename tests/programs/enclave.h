@@ -43,6 +43,8 @@
  * @miscselect: MISC_* bits.
  * @attributes: further ones, beside MODE64BIT.
  * @tcs_flags: of every TCS.
+ * @gap: ELRANGE begins that far below the image.
+ * @size: of ELRANGE, at whose end the heap then lies; 0 means as small as possible.
  */
 struct test_config {
 	unsigned int nr_threads;
@@ -55,6 +57,8 @@ struct test_config {
 	uint32_t miscselect;
 	uint64_t attributes;
 	uint64_t tcs_flags;
+	uint64_t gap;
+	uint64_t size;
 };
 
 /**
@@ -84,8 +88,9 @@ struct test_stack {
  */
 struct test_encl {
 	int fd;
-	uint8_t *base;
-	size_t size;
+	uint8_t *base;			/* of the image; set it before CREATE for a fixed one */
+	size_t size;			/* of ELRANGE */
+	uint64_t gap;			/* of ELRANGE, below base */
 	uint8_t *image;
 	size_t image_size;
 	struct secs *secs;

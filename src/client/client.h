@@ -296,6 +296,24 @@ CLIENT_SIGSAFE void client_get_bases(uint64_t *fsbase, uint64_t *gsbase);
 /** client_thread_forked() - this thread is a child's now. */
 void client_thread_forked(void);
 
+/* --- traps.c: instructions that must trap inside --------------------------------------- */
+
+/**
+ * client_encl_scan() - make them trap in the pages of @encl between @start and @end
+ * that are code by now; see traps.h.  Hold @encl, not the lock.  Not in a handler.
+ */
+void client_encl_scan(const struct client_encl *encl, uint64_t start, uint64_t end);
+
+/** traps_forget() - the memory of @encl goes away.  Lock held. */
+void traps_forget(const struct client_encl *encl);
+
+/**
+ * client_may_access() - may the enclave make the access of @event, a #PF?
+ * Pages that are away are had back.  In a handler, without the lock.
+ * Return: false with @event made exact.
+ */
+CLIENT_SIGSAFE bool client_may_access(struct isa_event *event);
+
 /* --- illegal.c -------------------------------------------------------------------- */
 
 /** client_is_illegal_inside() - is the instruction at @code, of at most @size bytes, one? */

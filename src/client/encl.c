@@ -128,6 +128,7 @@ static void drop_memory(struct client_encl *encl)
 {
 	if (!encl->size)
 		return;
+	traps_forget(encl);
 	sys_munmap(encl->pages, encl->size);
 	sys_munmap(encl->shared, encl->shared_size);
 	sys_close(encl->pages_fd);

@@ -10,6 +10,7 @@
 
 #include "client.h"
 #include "sys.h"
+#include "traps.h"
 
 #define RFLAGS_ARITHMETIC 0x8d5u	/* CF PF AF ZF SF OF */
 #define RFLAGS_CF 0x1u
@@ -75,6 +76,8 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	if (isa_is_done(out)) {
 		client_syscalls_arm(thread);
 		client_syscalls_inside(thread);
+		if (leaf == ISA_ENCLU_ERESUME)
+			traps_hide_cpuid(tcs);
 	}
 	return out;
 }

@@ -53,6 +53,8 @@ static void refresh(int fd, unsigned long cmd, uint64_t arg)
 		range = range_of(cmd, copy.data);
 	if (cmd == SGX_IOC_ENCLAVE_CREATE)
 		client_encl_created(encl);
+	else if (cmd == SGX_IOC_ENCLAVE_INIT)
+		client_encl_scan(encl, encl->base, encl->base + encl->size);
 	else if (range.length && encl->size)
 		client_encl_pages_changed(encl, encl->base + range.offset,
 					  encl->base + range.offset + range.length);

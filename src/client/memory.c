@@ -92,6 +92,8 @@ static long map_enclave(struct client_encl *encl, const void *addr, uint64_t siz
 	ret = may_map(encl, start, start + size, prot);
 	if (!ret)
 		ret = show(&(struct client_vma){ start, start + size, prot, offset - start, encl });
+	if (!ret && prot & PROT_EXEC)
+		client_encl_scan(encl, start, start + size);
 	if (ret && !fixed)
 		sys_munmap((void *)start, size);
 	return ret ? ret : (long)start;
@@ -297,6 +299,8 @@ CLIENT_EXPORT int mprotect(void *addr, size_t size, int prot)
 		uint64_t part_end = end;
 
 		part_at(start, &part_end, &encl);
+		if (encl && prot & PROT_EXEC)
+			client_encl_scan(encl, start, part_end);
 		ret = encl ? protect_enclave(encl, start, part_end, prot)
 			   : sys_mprotect((void *)(uintptr_t)start, part_end - start, prot);
 		start = part_end;

@@ -8,8 +8,7 @@
  * arrives exactly there.  Images of enclaves that a program carries have no
  * such information, and stay as they were measured.
  *
- * The decoder is a library that is loaded only when there is something to
- * decode.  libc and the dynamic loader, which ask about caches, are left alone.
+ * libc and the dynamic loader, which ask about caches, are left alone.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -19,12 +18,9 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
-#include <Zydis/Zydis.h>
-
 #include "client.h"
+#include "decode.h"
 #include "sys.h"
-
-#define DECODER_SO "libZydis.so.4.0"
 
 static const uint8_t cpuid[] = { 0x0f, 0xa2 };
 static const uint8_t ud2[] = { 0x0f, 0x0b };
@@ -81,33 +77,6 @@ static bool note(uint64_t rip)
 
 /* --- decoding --------------------------------------------------------------------- */
 
-static struct {
-	ZydisDecoder decoder;
-	ZyanStatus (*decode)(const ZydisDecoder *decoder, ZydisDecoderContext *context,
-			     const void *buffer, ZyanUSize length,
-			     ZydisDecodedInstruction *instruction);
-	bool tried, ready;
-} zydis;
-
-static bool load_decoder(void)
-{
-	ZyanStatus (*init)(ZydisDecoder *, ZydisMachineMode, ZydisStackWidth);
-	void *lib;
-
-	if (zydis.tried)
-		return zydis.ready;
-	zydis.tried = true;
-	lib = dlopen(DECODER_SO, RTLD_NOW | RTLD_LOCAL);
-	if (!lib)
-		return false;
-	*(void **)&init = dlsym(lib, "ZydisDecoderInit");
-	*(void **)&zydis.decode = dlsym(lib, "ZydisDecoderDecodeInstruction");
-	zydis.ready = init && zydis.decode &&
-		      ZYAN_SUCCESS(init(&zydis.decoder, ZYDIS_MACHINE_MODE_LONG_64,
-					ZYDIS_STACK_WIDTH_64));
-	return zydis.ready;
-}
-
 /* What libgcc finds for an address; its public structure of unwind bases. */
 struct dwarf_eh_bases {
 	void *tbase, *dbase, *func;
@@ -121,13 +90,12 @@ static bool is_cpuid(const uint8_t *at, const uint8_t *segment_end)
 	const uint8_t *p;
 
 	/* It looks for return addresses, which lie behind a call. */
-	if (!_Unwind_Find_FDE((void *)(uintptr_t)(at + 1), &bases) || !load_decoder())
+	if (!_Unwind_Find_FDE((void *)(uintptr_t)(at + 1), &bases) || !decoder_load())
 		return false;
 	for (p = bases.func; p < at;) {
-		ZydisDecodedInstruction insn;
+		struct decoded insn;
 
-		if (!ZYAN_SUCCESS(zydis.decode(&zydis.decoder, NULL, p,
-					       (size_t)(segment_end - p), &insn)))
+		if (!decoder_decode(p, (size_t)(segment_end - p), &insn))
 			return false;
 		p += insn.length;
 	}

@@ -17,6 +17,7 @@
 
 #include "client.h"
 #include "sys.h"
+#include "traps.h"
 
 #define RFLAGS_RF (1ull << 16)
 #define RFLAGS_AC (1ull << 18)
@@ -101,7 +102,7 @@ _Static_assert(SECINFO_R == 1 && SECINFO_W == 2 && SECINFO_X == 4, "mmap's right
 /* Who forbade it? */
 enum verdict { NOT_OURS, PAGE_TABLES, NO_PAGE, EPCM, VEPC, NOBODY };
 
-static enum verdict judge(const struct isa_event *event)
+static enum verdict look(const struct isa_event *event, bool apply)
 {
 	const int need = prot_needed(event->error_code);
 	const struct client_vma *vma;
@@ -126,10 +127,15 @@ static enum verdict judge(const struct isa_event *event)
 			verdict = NOBODY;
 	}
 	/* A page another process added, or while the fault was on its way. */
-	if (verdict == NOBODY)
+	if (verdict == NOBODY && apply)
 		client_encl_apply(vma, vma->start, vma->end);
 	client_unlock_blocked();
 	return verdict;
+}
+
+static enum verdict judge(const struct isa_event *event)
+{
+	return look(event, true);
 }
 
 /*
@@ -158,6 +164,11 @@ static enum verdict refine_pf(int sig, struct isa_event *event)
 		break;
 	}
 	return verdict;
+}
+
+bool client_may_access(struct isa_event *event)
+{
+	return look(event, false) == NOBODY || refine_pf(SIGSEGV, event) == NOBODY;
 }
 
 static bool is_enclu(const void *rip)
@@ -278,6 +289,19 @@ static bool at_illegal(const struct client_thread *thread, const struct isa_regs
 	return size && client_is_illegal_inside(code, size);
 }
 
+/* An instruction that was made to trap. */
+static enum trap_result at_trap(const struct client_thread *thread, struct isa_regs *r,
+				const ucontext_t *uc, struct isa_event *event)
+{
+	size_t size;
+	const uint8_t *code = code_at(thread, r, &size);
+
+	if (!size)
+		return TRAP_NOT_OURS;
+	traps_show_cpuid((uint8_t *)(uintptr_t)code, size, thread->isa.tcs_la);
+	return traps_emulate(thread, r, code, size, uc, event);
+}
+
 static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
 			 const struct isa_event *event, ucontext_t *uc)
 {
@@ -346,6 +370,7 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 		   struct isa_regs *r)
 {
 	struct isa_event event = event_inside(thread, sig, info, uc, r);
+	enum trap_result emulated;
 	enum verdict verdict;
 	struct isa_outcome out;
 
@@ -359,6 +384,14 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 		}
 		event = event_of_fault(out);
 		verdict = NOT_OURS;
+	} else if (event.exception && event.vector == X86_UD &&
+		   (emulated = at_trap(thread, r, uc, &event)) != TRAP_NOT_OURS) {
+		if (emulated == TRAP_DONE) {
+			regs_to(uc, r);
+			go_on_inside(thread, r);
+			return true;
+		}
+		verdict = event.vector == X86_PF ? refine_pf(sig, &event) : NOT_OURS;
 	} else {
 		verdict = refine(thread, sig, r, &event);
 		if (verdict == NOBODY) {

@@ -212,6 +212,9 @@ static void fault(struct test_op *op)
 	case OP_CALL:
 		((void (*)(struct test_op *))host(op->addr))(op);
 		break;
+	case OP_CALL2:
+		((void (*)(struct test_op *))host(op->value))(op);
+		break;
 	case OP_JUMP:
 		__asm__ volatile("jmp *%0" : : "r"(op->addr));
 		break;

@@ -52,6 +52,7 @@
 #define OP_SWEEP 24		/* count on each of value pages from addr on; result = the sum */
 #define OP_EVERIFYREPORT2 25	/* addr: REPORTMACSTRUCT; result RAX, result2 ZF */
 #define OP_EDECCSSA 26
+#define OP_CALL2 28		/* the code at value, likewise */
 #define OP_CALL 27		/* the code at addr, as a C function of the operation */
 
 /* What runtimes do inside */

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The instruction decoder: a library that is loaded only when there is something
+ * to decode, into programs that may have one of their own.
+ */
+#include <dlfcn.h>
+
+#include <Zydis/Zydis.h>
+
+#include "decode.h"
+
+#define DECODER_SO "libZydis.so.4.0"
+
+static struct {
+	ZydisDecoder decoder;
+	ZyanStatus (*decode)(const ZydisDecoder *decoder, ZydisDecoderContext *context,
+			     const void *buffer, ZyanUSize length,
+			     ZydisDecodedInstruction *instruction);
+	bool tried, ready;
+} zydis;
+
+bool decoder_load(void)
+{
+	ZyanStatus (*init)(ZydisDecoder *, ZydisMachineMode, ZydisStackWidth);
+	void *lib;
+
+	if (zydis.tried)
+		return zydis.ready;
+	zydis.tried = true;
+	lib = dlopen(DECODER_SO, RTLD_NOW | RTLD_LOCAL);
+	if (!lib)
+		return false;
+	*(void **)&init = dlsym(lib, "ZydisDecoderInit");
+	*(void **)&zydis.decode = dlsym(lib, "ZydisDecoderDecodeInstruction");
+	zydis.ready = init && zydis.decode &&
+		      ZYAN_SUCCESS(init(&zydis.decoder, ZYDIS_MACHINE_MODE_LONG_64,
+					ZYDIS_STACK_WIDTH_64));
+	return zydis.ready;
+}
+
+/* Nothing that runs falls through these. */
+static bool is_end(const ZydisDecodedInstruction *insn)
+{
+	return insn->meta.category == ZYDIS_CATEGORY_UNCOND_BR ||
+	       insn->meta.category == ZYDIS_CATEGORY_RET ||
+	       insn->mnemonic == ZYDIS_MNEMONIC_UD2 || insn->mnemonic == ZYDIS_MNEMONIC_INT3;
+}
+
+bool decoder_decode(const uint8_t *code, size_t size, struct decoded *out)
+{
+	ZydisDecodedInstruction insn;
+
+	if (!ZYAN_SUCCESS(zydis.decode(&zydis.decoder, NULL, code, size, &insn)))
+		return false;
+	*out = (struct decoded){
+		.length = insn.length,
+		.privileged = insn.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED,
+		.end = is_end(&insn),
+	};
+	return true;
+}

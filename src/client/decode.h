@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Decoding instructions, to find out whether some bytes are one. */
+#ifndef SWSGX_CLIENT_DECODE_H
+#define SWSGX_CLIENT_DECODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct decoded {
+	uint8_t length;
+	bool privileged;	/* of no use in a program */
+	bool end;		/* execution does not go on behind it */
+};
+
+/** decoder_load() - get ready, if not done yet.  false: the library is not there. */
+bool decoder_load(void);
+
+/** decoder_decode() - the instruction at @code, of at most @size bytes; false: none. */
+bool decoder_decode(const uint8_t *code, size_t size, struct decoded *out);
+
+#endif /* SWSGX_CLIENT_DECODE_H */

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a program can make of /dev/sgx_enclave: any command, any argument, any
- * memory, with failures of the host and the processor mixed in.  Whatever it
+ * memory, with failures of the host and the processor mixed in, with SGX2 and an EPC
+ * too small for its enclave or without.  Whatever it
  * does, an ioctl answers with an errno of its table, and no page goes astray.
  *
  * Build, with the surroundings the tests use, from the top of the tree:
  *
  *	clang -g -O1 -std=c11 -D_GNU_SOURCE -Iinclude -fsanitize=fuzzer,address,undefined \
- *		-fno-sanitize-recover=all -o fuzz-ioctl fuzz/fuzz-ioctl.c tests/uapi/fixture.c \
+ *		-fno-sanitize-recover=all -o fuzz-ioctl fuzz/fuzz-ioctl.c tests/uapi/fixture*.c \
  *		src/uapi/[a-z]*.c src/epc/[a-z]*.c src/isa/outcome.c \
  *		src/isa/bug.c -lcmocka -lpthread
  *
@@ -30,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* The surroundings, and what the calls so far must have led to. */
 struct world {
 	struct fixture *f;
-	bool created, initialized;
+	bool sgx2, created, initialized;
 };
 
 /* --- the input, as a stream of decisions --------------------------------- */
@@ -102,9 +103,29 @@ static bool is_out_of_turn(const struct world *w, unsigned int cmd)
 	}
 }
 
+static bool is_dynamic(unsigned int cmd)
+{
+	return cmd == SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS ||
+	       cmd == SGX_IOC_ENCLAVE_MODIFY_TYPES || cmd == SGX_IOC_ENCLAVE_REMOVE_PAGES;
+}
+
+static void judge_dynamic(const struct world *w, unsigned int cmd, long ret)
+{
+	static const int modify[] = { EINVAL, EFAULT, EPERM, ENOMEM, EIO, EINTR, UAPI_ERESTARTSYS, 0 };
+
+	if (!w->sgx2)
+		assert_int_equal(ret, -ENODEV);
+	else if (!w->initialized)
+		assert_int_equal(ret, -EINVAL);
+	else
+		assert_true(is_one_of(ret, modify));
+	if (cmd == SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS)
+		assert_int_not_equal(ret, -EPERM);
+}
+
 static void judge(struct world *w, unsigned int cmd, long ret)
 {
-	static const int create[] = { EINVAL, EFAULT, ENOMEM, EIO, 0 };
+	static const int create[] = { EINVAL, EFAULT, ENOMEM, EIO, UAPI_ERESTARTSYS, 0 };
 	static const int add_pages[] = {
 		EINVAL, EFAULT, ENOMEM, EIO, EACCES, EBUSY, UAPI_ERESTARTSYS, 0
 	};
@@ -129,13 +150,11 @@ static void judge(struct world *w, unsigned int cmd, long ret)
 	case SGX_IOC_ENCLAVE_PROVISION:
 		assert_true(is_one_of(ret, provision));
 		break;
-	case SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS:
-	case SGX_IOC_ENCLAVE_MODIFY_TYPES:
-	case SGX_IOC_ENCLAVE_REMOVE_PAGES:
-		assert_int_equal(ret, -ENODEV);
-		break;
 	default:
-		assert_int_equal(ret, -ENOTTY);
+		if (is_dynamic(cmd))
+			judge_dynamic(w, cmd, ret);
+		else
+			assert_int_equal(ret, -ENOTTY);
 		break;
 	}
 	assert_counters(w->f);
@@ -177,6 +196,40 @@ static void any_ioctl(struct world *w, struct input *in)
 	judge(w, cmd, uapi_encl_ioctl(w->f->encl, &w->f->task, cmd, arg));
 }
 
+/* What was zero says afterwards how far it came. */
+static void change_pages(struct world *w, struct input *in)
+{
+	static const unsigned int cmds[] = {
+		SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS, SGX_IOC_ENCLAVE_MODIFY_TYPES,
+		SGX_IOC_ENCLAVE_REMOVE_PAGES,
+	};
+	const uint8_t which = (uint8_t)take(in, 1);
+	const struct sgx_enclave_modify_types arg = {
+		.offset = take_number(in), .length = take_number(in),
+		.page_type = which & 0x80 ? take_number(in) : which & 0x40 ? PT_TRIM : SECINFO_R,
+	};
+	const struct sgx_enclave_modify_types *after = user(w->f, AT_ARG);
+	const struct sgx_enclave_remove_pages remove = { arg.offset, arg.length, 0 };
+	const unsigned int cmd = cmds[which % 3];
+	const long ret = which % 3 == 2 ? do_ioctl(w->f, cmd, &remove, sizeof(remove))
+					: do_ioctl(w->f, cmd, &arg, sizeof(arg));
+
+	judge(w, cmd, ret);
+	if (ret == 0 && which % 3 != 2)
+		assert_int_equal(after->count, arg.length);
+}
+
+/* An access by the enclave: the page comes back, or is made. */
+static void touch(struct world *w, uint64_t offset)
+{
+	static const int errors[] = { EFAULT, ENOMEM, EIO, EINTR, EACCES, EINVAL, 0 };
+	struct sgx_encl_page_info page;
+
+	assert_true(is_one_of(sgx_encl_fault(uapi_encl_encl(w->f->encl), offset, 0, &page),
+			      errors));
+	assert_counters(w->f);
+}
+
 /* A call that could succeed: the way to the deeper states. */
 static void likely_ioctl(struct world *w, struct input *in)
 {
@@ -186,7 +239,7 @@ static void likely_ioctl(struct world *w, struct input *in)
 	if (!f->mapped[0])
 		return;
 
-	switch (which % 4) {
+	switch (which % 6) {
 	case 0:
 		judge(w, SGX_IOC_ENCLAVE_CREATE, do_create(f));
 		break;
@@ -207,6 +260,12 @@ static void likely_ioctl(struct world *w, struct input *in)
 	case 3:
 		judge(w, SGX_IOC_ENCLAVE_PROVISION, do_provision(f, which & 4 ? PROVISION_FD :
 								     take_number(in)));
+		break;
+	case 4:
+		change_pages(w, in);
+		break;
+	case 5:
+		touch(w, take_number(in) & SGX_PAGE_MASK);
 		break;
 	}
 }
@@ -238,6 +297,9 @@ static void something_fails(struct fixture *f, struct input *in)
 	const uint64_t when = take(in, 1) % 40;
 
 	switch (what % 8) {
+	case 4:
+		f->interrupted_in = when;
+		break;
 	case 0:
 		f->signal_in = when;
 		break;
@@ -251,6 +313,9 @@ static void something_fails(struct fixture *f, struct input *in)
 		f->prepare_result = f->prepare_result ? 0 : -ENOMEM;
 		break;
 	default:
+		/* A page that leaks is a bug, and told as one. */
+		if (what % FAKE_NR_LEAVES == FAKE_EREMOVE)
+			break;
 		leaf_fails(f, what % FAKE_NR_LEAVES, when,
 			   what & 0x80 && what % FAKE_NR_LEAVES == FAKE_EINIT ?
 			   fake_error(what & 0x40 ? SGX_UNMASKED_EVENT : SGX_INVALID_SIGNATURE) :
@@ -318,6 +383,9 @@ static void step(struct world *w, struct input *in)
 	case 15:
 		if (what >> 4 == 0)
 			reopen(w);
+		else
+			for (size_t i = 0; i < EPC_PAGES; i++)
+				f->pages[i].accepted |= f->pages[i].pt == PT_TRIM;
 		break;
 	}
 }
@@ -328,7 +396,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct world w = { 0 };
 	void *f;
 
-	fixture_setup(&f);
+	w.sgx2 = size && data[0] & 1;
+	if (w.sgx2)
+		fixture_setup_sgx2(&f);
+	else
+		fixture_setup(&f);
 	w.f = f;
 	while (in.left)
 		step(&w, &in);

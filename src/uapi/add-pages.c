@@ -42,9 +42,11 @@ static int source_error(struct uapi_encl *e, uint64_t offset, int error)
 {
 	struct sgx_encl_page_info info;
 	struct sgx_epc_page *page;
+	int ret;
 
-	if (sgx_alloc_epc_page(e->pool, NULL, SGX_ALLOC_RECLAIM, &page))
-		return -ENOMEM;
+	ret = sgx_alloc_epc_page(e->pool, NULL, SGX_ALLOC_RECLAIM, &page);
+	if (ret)
+		return ret;
 	sgx_free_epc_page(e->pool, page);
 
 	if (sgx_encl_page_at(e->encl, offset, &info))
@@ -97,7 +99,8 @@ static int add_pages(struct uapi_encl *e, const struct uapi_task *task,
 	}
 
 	add->count = c;
-	return ret;
+	/* A signal is no error of the pages that were added. */
+	return ret == -EINTR && c ? 0 : uapi_restart(ret, c);
 }
 
 long uapi_ioc_add_pages(struct uapi_encl *e, const struct uapi_task *task, uint64_t arg)

@@ -89,5 +89,5 @@ long uapi_ioc_create(struct uapi_encl *e, const struct uapi_task *task, uint64_t
 	if (task->copy_from_user(task->ctx, &secs, create_arg.src, sizeof(secs)))
 		return -EFAULT;
 
-	return create(e, &secs);
+	return uapi_restart(create(e, &secs), 0);
 }

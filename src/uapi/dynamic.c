@@ -50,7 +50,7 @@ static int restrict_pages(struct uapi_encl *e, struct sgx_enclave_restrict_permi
 		}
 	}
 	arg->count = c;
-	return ret;
+	return uapi_restart(ret, c);
 }
 
 long uapi_ioc_restrict_permissions(struct uapi_encl *e, const struct uapi_task *task,
@@ -90,7 +90,7 @@ static int modify_pages(struct uapi_encl *e, struct sgx_enclave_modify_types *ar
 		}
 	}
 	arg->count = c;
-	return ret;
+	return uapi_restart(ret, c);
 }
 
 long uapi_ioc_modify_types(struct uapi_encl *e, const struct uapi_task *task, uint64_t uarg)
@@ -125,7 +125,7 @@ static int remove_pages(struct uapi_encl *e, struct sgx_enclave_remove_pages *ar
 			break;
 	}
 	arg->count = c;
-	return ret;
+	return uapi_restart(ret, c);
 }
 
 long uapi_ioc_remove_pages(struct uapi_encl *e, const struct uapi_task *task, uint64_t uarg)

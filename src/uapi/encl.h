@@ -6,6 +6,7 @@
 #ifndef SWSGX_UAPI_ENCL_H
 #define SWSGX_UAPI_ENCL_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,6 +52,17 @@ long uapi_ioc_restrict_permissions(struct uapi_encl *e, const struct uapi_task *
 				   uint64_t arg);
 long uapi_ioc_modify_types(struct uapi_encl *e, const struct uapi_task *task, uint64_t arg);
 long uapi_ioc_remove_pages(struct uapi_encl *e, const struct uapi_task *task, uint64_t arg);
+
+/**
+ * uapi_restart() - what a call returns that met @err after @count bytes.
+ *
+ * The manager says -EINTR when a signal came while it waited for EPC.  As long as
+ * nothing was done the call is one to be made again, which libc's user never sees.
+ */
+static inline int uapi_restart(int err, uint64_t count)
+{
+	return err == -EINTR && !count ? -UAPI_ERESTARTSYS : err;
+}
 
 /** uapi_range_is_valid() - is [@offset, @offset + @length) whole pages of the enclave? */
 bool uapi_range_is_valid(const struct uapi_encl *e, uint64_t offset, uint64_t length);

@@ -38,7 +38,12 @@
 /* "Never": for the countdowns below. */
 #define NEVER UINT64_MAX
 
-enum fake_leaf { FAKE_ECREATE, FAKE_EADD, FAKE_EEXTEND, FAKE_EINIT, FAKE_NR_LEAVES };
+enum fake_leaf {
+	FAKE_ECREATE, FAKE_EADD, FAKE_EEXTEND, FAKE_EINIT, FAKE_EREMOVE,
+	FAKE_EPA, FAKE_EBLOCK, FAKE_ETRACK, FAKE_EWB, FAKE_ELDU,
+	FAKE_EAUG, FAKE_EMODPR, FAKE_EMODT,
+	FAKE_NR_LEAVES
+};
 
 struct fake_page {
 	bool valid;
@@ -46,6 +51,7 @@ struct fake_page {
 	uint64_t secs;
 	unsigned int extended;		/* chunks */
 	uint8_t first_byte;
+	bool accepted;			/* by the enclave, since EMODT */
 };
 
 struct fixture {
@@ -75,6 +81,9 @@ struct fixture {
 	/* The host. */
 	uint64_t alloc_fails_in;
 	int64_t live_allocations;
+	uint64_t interrupted_in;	/* waits for EPC until a signal is pending */
+	enum sgx_epc_on_leak on_leak;
+	uint64_t nr_leaked;		/* that the test means to leak */
 	int prepare_result;
 
 	/* What the owner was told. */
@@ -93,6 +102,12 @@ int fixture_setup(void **state);
 /* Releases, and fails unless every page and every allocation came back. */
 int fixture_teardown(void **state);
 
+/* The same with SGX2 and paging. */
+int fixture_setup_sgx2(void **state);
+
+/* Processor and host of the above, without an open file: what f->on_leak is counts. */
+struct fixture *fixture_create_sgx2(void);
+
 /* The pieces of the above, for tests that open more than once or bring a processor. */
 struct fixture *fixture_create(void);
 void fixture_power_on(struct fixture *f, const struct isa_section *sections,
@@ -110,6 +125,14 @@ struct isa_outcome fake_error(uint32_t code);
 /* From the @nth execution on (0: the next), @leaf fails @times times. */
 void leaf_fails(struct fixture *f, enum fake_leaf leaf, uint64_t nth,
 		struct isa_outcome how, uint64_t times);
+
+/* For operations: the page at @pa, which is EPC; and does @leaf fail this time, with @outcome? */
+struct fake_page *fake_page_of(struct fixture *f, uint64_t pa);
+bool fake_is_scripted(struct fixture *f, enum fake_leaf leaf, struct isa_outcome *outcome);
+/* The leaves of SGX1 without paging. */
+struct epc_encls_ops fake_building_ops(struct fixture *f);
+/* And all others, of fixture-paging.c. */
+void fake_add_paging_ops(struct epc_encls_ops *ops);
 
 /* Where @uaddr, which must be mapped, is kept. */
 void *user(struct fixture *f, uint64_t uaddr);

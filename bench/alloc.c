@@ -7,8 +7,9 @@
  *
  * Each thread holds 1024 pages and again and again gives back a random one and
  * takes another.  The allocators take turns in one process, round by round.  A round
- * counts when no thread was interrupted in it: on a machine in use two threads
- * often run one after the other, and then do not wait for each other.
+ * counts when no thread was interrupted in it and all of them ran at the same time:
+ * on a machine in use two threads often run one after the other, and then do not
+ * wait for each other.  Each thread has a processor of its own, where there is one.
  */
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -26,7 +27,8 @@
 #include "alloc.h"
 
 #define NR_ROUNDS 31u
-#define MAX_ROUNDS 400u	/* with those that do not count */
+#define MAX_NS 30e9	/* for all rounds of so many threads, with those that do not count */
+#define MIN_OVERLAP 0.9	/* of a thread's time, in which the others run too */
 #define MAX_THREADS 2u
 #define MAX_ALLOCATORS 4u
 
@@ -226,12 +228,49 @@ static struct fifo *make_fifo(void)
 
 /* --- measuring ------------------------------------------------------------ */
 
+/* The processor with the number @nr of those we may use, if there are so many. */
+static void pin(unsigned int nr)
+{
+	cpu_set_t allowed, one;
+	int cpu;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed) || nr--)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		sched_setaffinity(0, sizeof(one), &one);
+		return;
+	}
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
 
+	pin(w->nr);
 	w->a->churn(w, w->a->ctx);
 	return NULL;
+}
+
+/* Did all of them run undisturbed, and at the same time? */
+static bool counts(const struct worker *workers, unsigned int nr)
+{
+	double start = workers[0].start, end = workers[0].end, longest = 0;
+	bool disturbed = false;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		const struct worker *w = &workers[i];
+
+		start = w->start > start ? w->start : start;
+		end = w->end < end ? w->end : end;
+		longest = w->end - w->start > longest ? w->end - w->start : longest;
+		disturbed |= w->disturbed;
+	}
+	return !disturbed && end - start >= MIN_OVERLAP * longest;
 }
 
 /* Return: nanoseconds of a pair, of the thread that fared worst; < 0: does not count. */
@@ -239,7 +278,6 @@ static double measure(const struct allocator *a, unsigned int nr_threads)
 {
 	static struct worker workers[MAX_THREADS];
 	atomic_uint late = nr_threads;
-	bool disturbed = false;
 	double worst = 0;
 	unsigned int i;
 
@@ -251,12 +289,14 @@ static double measure(const struct allocator *a, unsigned int nr_threads)
 			abort();
 	}
 	for (i = 0; i < nr_threads; i++) {
-		pthread_join(workers[i].thread, NULL);
-		disturbed |= workers[i].disturbed;
-		if (workers[i].ns > worst)
-			worst = workers[i].ns;
+		const struct worker *w = &workers[i];
+		double ns;
+
+		pthread_join(w->thread, NULL);
+		ns = (w->end - w->start) / NR_PAIRS;
+		worst = ns > worst ? ns : worst;
 	}
-	return disturbed ? -1 : worst;
+	return counts(workers, nr_threads) ? worst : -1;
 }
 
 /* Medians: [threads - 1][allocator]. */
@@ -266,23 +306,26 @@ static void compare(const struct allocator *all, size_t nr, unsigned int nr_thre
 {
 	static double ns[MAX_ALLOCATORS][NR_ROUNDS];
 	size_t counted[MAX_ALLOCATORS] = { 0 };
-	unsigned int round;
+	const double until = now_ns() + MAX_NS;
+	bool warm = false, more = true;
 	double one;
 	size_t i;
 
-	for (round = 0; round < MAX_ROUNDS; round++) {
+	while (more && now_ns() < until) {
+		more = false;
 		for (i = 0; i < nr; i++) {
 			if (counted[i] == NR_ROUNDS)
 				continue;
+			more = true;
 			one = measure(&all[i], nr_threads);
-			/* The first one warms up. */
-			if (round && one > 0)
+			if (warm && one > 0)
 				ns[i][counted[i]++] = one;
 		}
+		warm = true;
 	}
 	for (i = 0; i < nr; i++) {
 		if (counted[i] < NR_ROUNDS)
-			fprintf(stderr, "%s, %u threads: %zu rounds of %u undisturbed\n",
+			fprintf(stderr, "%s, %u threads: %zu rounds of %u counted\n",
 				all[i].name, nr_threads, counted[i], NR_ROUNDS);
 		times[nr_threads - 1][i] = counted[i] ? median(ns[i], counted[i]) : 0;
 	}

@@ -16,7 +16,7 @@
 
 #define NR_PAGES 32768u		/* 128 MiB of EPC */
 #define NR_HELD 1024u		/* per thread; a power of two */
-#define NR_PAIRS 100000u	/* per thread and round */
+#define NR_PAIRS 20000u	/* per thread and round: less than a scheduler's time slice */
 #define NR_SLOTS (1u << 16)
 
 /* Slots to replace, the same for all. */
@@ -28,14 +28,14 @@ struct worker {
 	pthread_t thread;
 	unsigned int nr;
 	void *held[NR_HELD];
-	double ns;		/* per pair */
+	double start, end;	/* by the clock on the wall, in ns */
 	bool disturbed;		/* it did not run all the time */
 };
 
 struct allocator {
 	const char *name;
 	void *ctx;
-	/* Sets worker.ns and .disturbed.  Called in a thread of its own. */
+	/* Sets the worker's results.  Called in a thread of its own. */
 	void (*churn)(struct worker *w, void *ctx);
 };
 
@@ -46,8 +46,8 @@ struct allocator {
 static inline __attribute__((always_inline))
 void churn(struct worker *w, void *ctx, void *(*alloc)(void *), void (*give)(void *, void *))
 {
-	double start, ran;
 	unsigned int i;
+	double ran;
 
 	for (i = 0; i < NR_HELD; i++)
 		w->held[i] = alloc(ctx);
@@ -55,7 +55,7 @@ void churn(struct worker *w, void *ctx, void *(*alloc)(void *), void (*give)(voi
 	atomic_fetch_sub(w->late, 1);
 	while (atomic_load(w->late))
 		;
-	start = now_ns();
+	w->start = now_ns();
 	ran = thread_ns();
 	for (i = 0; i < NR_PAIRS; i++) {
 		void **slot = &w->held[slots[i % NR_SLOTS]];
@@ -66,8 +66,8 @@ void churn(struct worker *w, void *ctx, void *(*alloc)(void *), void (*give)(voi
 			abort();
 	}
 	ran = thread_ns() - ran;
-	w->ns = (now_ns() - start) / NR_PAIRS;
-	w->disturbed = ran < 0.95 * w->ns * NR_PAIRS;
+	w->end = now_ns();
+	w->disturbed = ran < 0.95 * (w->end - w->start);
 	for (i = 0; i < NR_HELD; i++)
 		give(ctx, w->held[i]);
 }

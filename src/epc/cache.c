@@ -189,11 +189,9 @@ int epc_caches_init(struct sgx_epc_pool *pool, unsigned int nr)
 	if (size < 2 || !pool->port.cache_enter)
 		return 0;
 
-	caches->mem = epc_alloc(&pool->port, nr * sizeof(*caches->all) + align - 1);
-	if (!caches->mem)
+	caches->all = epc_alloc_aligned(&pool->port, nr * sizeof(*caches->all), align, &caches->mem);
+	if (!caches->all)
 		return -ENOMEM;
-	caches->all = (struct sgx_epc_cache *)(((uintptr_t)caches->mem + align - 1) &
-					   ~(uintptr_t)(align - 1));
 	caches->size = size;
 	for (i = 0; i < nr; i++)
 		init_cache(pool, &caches->all[i]);

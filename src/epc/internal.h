@@ -60,6 +60,12 @@ struct sgx_epc_page {
 
 _Static_assert(sizeof(struct sgx_epc_page) <= 16, "16 bytes for 4096 of EPC");
 
+/*
+ * Where the array of pages begins, so that what moves through a cache, some lines of
+ * the array at a time, shares none with what another one got.
+ */
+#define EPC_LINE 64u
+
 /* Pages to sanitize: not tried yet, to be tried again, failed twice. */
 enum { EPC_TODO, EPC_AGAIN, EPC_FAILED, EPC_NR_UNSANITIZED };
 
@@ -152,7 +158,7 @@ struct sgx_epc_pool {
 	struct sgx_epc_page *pages;
 	struct epc_section *sections;
 	struct epc_node *nodes;
-	void *nodes_mem;	/* what @nodes was aligned in */
+	void *pages_mem, *nodes_mem;	/* what @pages and @nodes were aligned in */
 	uint32_t nr_pages;
 	uint32_t nr_sections;
 	uint32_t nr_nodes;
@@ -180,6 +186,16 @@ static inline void epc_free(const struct epc_port *port, void *p)
 {
 	if (p)
 		port->free(port->ctx, p);
+}
+
+/* @size bytes at a multiple of @align, a power of two, in @mem, which is to be freed. */
+static inline void *epc_alloc_aligned(const struct epc_port *port, size_t size, size_t align,
+				      void **mem)
+{
+	*mem = epc_alloc(port, size + align - 1);
+	if (!*mem)
+		return NULL;
+	return (void *)(((uintptr_t)*mem + align - 1) & ~(uintptr_t)(align - 1));
 }
 
 static inline uint32_t epc_page_index(const struct sgx_epc_pool *pool,

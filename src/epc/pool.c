@@ -65,18 +65,15 @@ static int check_sections(struct sgx_epc_pool *pool, const struct sgx_epc_config
 static int alloc_arrays(struct sgx_epc_pool *pool)
 {
 	const struct epc_port *port = &pool->port;
-	const size_t align = _Alignof(struct epc_node);
-	uintptr_t nodes;
 
-	pool->pages = epc_alloc(port, pool->nr_pages * sizeof(*pool->pages));
+	pool->pages = epc_alloc_aligned(port, pool->nr_pages * sizeof(*pool->pages), EPC_LINE,
+					&pool->pages_mem);
 	pool->sections = epc_alloc(port, pool->nr_sections * sizeof(*pool->sections));
 	pool->ledger.rows = epc_alloc(port, pool->nr_pages * sizeof(*pool->ledger.rows));
-	pool->nodes_mem = epc_alloc(port, pool->nr_sections * sizeof(*pool->nodes) + align - 1);
-	if (!pool->pages || !pool->sections || !pool->ledger.rows || !pool->nodes_mem)
+	pool->nodes = epc_alloc_aligned(port, pool->nr_sections * sizeof(*pool->nodes),
+					_Alignof(struct epc_node), &pool->nodes_mem);
+	if (!pool->pages || !pool->sections || !pool->ledger.rows || !pool->nodes)
 		return -ENOMEM;
-
-	nodes = ((uintptr_t)pool->nodes_mem + align - 1) & ~(uintptr_t)(align - 1);
-	pool->nodes = (struct epc_node *)nodes;
 	return 0;
 }
 
@@ -207,6 +204,6 @@ void sgx_epc_pool_destroy(struct sgx_epc_pool *pool)
 	epc_free(&port, pool->nodes_mem);
 	epc_free(&port, pool->ledger.rows);
 	epc_free(&port, pool->sections);
-	epc_free(&port, pool->pages);
+	epc_free(&port, pool->pages_mem);
 	epc_free(&port, pool);
 }

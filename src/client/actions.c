@@ -71,7 +71,7 @@ static long set_kernel(int sig, const struct client_action *action)
 							      : action->handler,
 		.flags = ((unsigned long)action->flags & PASSED_FLAGS) | SYS_SA_RESTORER |
 			 SA_SIGINFO | SA_ONSTACK,
-		.restorer = client_restorer,
+		.restorer = client_sigaction_restorer,
 		.mask = UINT64_MAX,
 	};
 
@@ -114,7 +114,7 @@ static long change_borrowed(int sig, const struct client_action *action)
 	const struct sys_sigaction k = {
 		.handler = action->handler,
 		.flags = (unsigned long)action->flags | SYS_SA_RESTORER,
-		.restorer = client_restorer,
+		.restorer = client_sigaction_restorer,
 		.mask = action->mask,
 	};
 

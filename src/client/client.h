@@ -362,7 +362,7 @@ CLIENT_SIGSAFE void client_xstate_load(const ucontext_t *uc, const uint8_t *imag
 				       uint64_t xfrm);
 
 /* Where a handler returns to: rt_sigreturn on the frame at RSP. */
-extern const char client_restorer[];
+extern const char client_sigaction_restorer[];
 
 /** client_signal() - the handler the kernel knows, for every signal. */
 void client_signal(int sig, siginfo_t *info, void *ucontext);

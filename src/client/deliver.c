@@ -90,7 +90,7 @@ static struct frame *move_frame(uint64_t top, const siginfo_t *info, const ucont
 	const void *fpregs = xstate;
 
 	memcpy(xstate, client_xstate_of(uc), xstate_size);
-	frame->restorer = client_restorer;
+	frame->restorer = client_sigaction_restorer;
 	memcpy(frame->uc, uc, UCONTEXT_SIZE);
 	memcpy(frame->uc + offsetof(ucontext_t, uc_mcontext.fpregs), &fpregs, sizeof(fpregs));
 	frame->info = *info;

@@ -262,17 +262,18 @@ client_run_handler:
 	jmp	*%rbx
 	.size	client_run_handler, . - client_run_handler
 
-	/* Where such a handler returns to; the kernel finds the frame at RSP. */
-	.globl	client_restorer
-	.hidden	client_restorer
-	.type	client_restorer, @function
-	.cfi_startproc
-	.cfi_signal_frame
+	/*
+	 * Where such a handler returns to; the kernel finds the frame at RSP.  Whoever
+	 * walks up the stack knows a signal's frame by just these bytes, in code
+	 * without unwind information; debuggers also by "sigaction" in its name.
+	 */
+	.globl	client_sigaction_restorer
+	.hidden	client_sigaction_restorer
+	.type	client_sigaction_restorer, @function
 	nop
-client_restorer:
-	movl	$15, %eax			/* rt_sigreturn */
+client_sigaction_restorer:
+	.byte	0x48, 0xc7, 0xc0, 15, 0, 0, 0	/* movq $rt_sigreturn, %rax */
 	syscall
-	.cfi_endproc
-	.size	client_restorer, . - client_restorer
+	.size	client_sigaction_restorer, . - client_sigaction_restorer
 
 	.section .note.GNU-stack, "", @progbits

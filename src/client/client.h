@@ -266,6 +266,8 @@ struct client_thread {
 	struct isa_thread isa;
 	struct client_encl *encl; /* the one isa is, or was last, inside */
 	stack_t user_stack;	/* the program's sigaltstack */
+	int tid;
+	struct client_thread *next;
 };
 
 /** client_thread_self() - this thread's record, made on first use; NULL without memory. */
@@ -279,6 +281,9 @@ CLIENT_SIGSAFE struct client_thread *client_thread_peek(void);
  * Safe with the enclave's FS: looks only at the alternate stack the kernel noted.
  */
 CLIENT_SIGSAFE struct client_thread *client_thread_of(const ucontext_t *uc);
+
+/** client_thread_trapped() - the record of this thread, for a signal of its own.  FS is the host's. */
+CLIENT_SIGSAFE struct client_thread *client_thread_trapped(const ucontext_t *uc);
 
 /** client_thread_stack() - the alternate stack of @thread, as sigaltstack(2) wants it. */
 CLIENT_SIGSAFE stack_t client_thread_stack(const struct client_thread *thread);

@@ -467,7 +467,7 @@ static bool outside(struct client_thread *thread, int sig, siginfo_t *info, ucon
 	if (!event.exception)
 		return false;
 	if (event.vector == X86_UD && is_enclu((const void *)(uintptr_t)r->rip)) {
-		thread = client_thread_self();
+		thread = client_thread_trapped(uc);
 		if (!thread)
 			return false;
 		uc->uc_stack = client_thread_stack(thread);

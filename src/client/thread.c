@@ -6,8 +6,12 @@
  * neither leads to its record.  But the kernel notes the alternate stack in
  * every signal frame, and the odd size tells ours from any other.
  */
+#include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 
@@ -36,12 +40,33 @@ static __thread struct client_thread *self;
 static pthread_key_t exit_key;
 static bool has_fsgsbase;
 
+/*
+ * A thread made by a bare clone() has the thread-local storage of its creator.
+ * As soon as there is one, records are found by the number of the thread.
+ */
+static _Atomic bool tls_is_shared;
+static struct client_thread *threads;	/* guarded by the lock */
+
+static void forget(struct client_thread *thread)
+{
+	struct client_thread **p = &threads;
+	uint64_t saved;
+
+	client_lock(&saved);
+	while (*p && *p != thread)
+		p = &(*p)->next;
+	if (*p)
+		*p = thread->next;
+	client_unlock(&saved);
+}
+
 static void thread_exit(void *arg)
 {
 	struct client_thread *thread = arg;
 	const stack_t none = { .ss_flags = SS_DISABLE };
 
 	self = NULL;
+	forget(thread);
 	client_syscalls_disarm(thread);
 	sys_call(SYS_sigaltstack, (long)&none, 0, 0, 0);
 	sys_munmap(thread, REGION_SIZE);
@@ -61,27 +86,90 @@ stack_t client_thread_stack(const struct client_thread *thread)
 	};
 }
 
+static int this_tid(void)
+{
+	return (int)sys_call(SYS_gettid, 0, 0, 0, 0);
+}
+
+/* Have signals of this thread arrive on the stack of @thread. */
+static void take_stack(struct client_thread *thread)
+{
+	const stack_t ours = client_thread_stack(thread);
+	stack_t old = { .ss_flags = SS_DISABLE };
+
+	/* Refused only while running on another one; the frame is edited then. */
+	sys_call(SYS_sigaltstack, (long)&ours, (long)&old, 0, 0);
+	thread->user_stack = old;
+	thread->user_stack.ss_flags &= SS_DISABLE;
+}
+
+static void note(struct client_thread *thread)
+{
+	uint64_t saved;
+
+	client_lock(&saved);
+	thread->tid = this_tid();
+	thread->next = threads;
+	threads = thread;
+	client_unlock(&saved);
+}
+
 static struct client_thread *create(void)
 {
 	uint8_t *region = sys_mmap(NULL, REGION_SIZE, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct client_thread *thread;
-	stack_t ours, old = { .ss_flags = SS_DISABLE };
 
 	if (sys_is_error(region))
 		return NULL;
 	sys_mprotect(region + RECORD_SIZE, GUARD_SIZE, PROT_NONE);
 	thread = (struct client_thread *)region;
-	ours = client_thread_stack(thread);
-	/* Refused only while running on another one; the frame is edited then. */
-	sys_call(SYS_sigaltstack, (long)&ours, (long)&old, 0, 0);
-	thread->user_stack = old;
-	thread->user_stack.ss_flags &= SS_DISABLE;
+	take_stack(thread);
+	note(thread);
+	return thread;
+}
+
+static bool has_stack(const struct client_thread *thread)
+{
+	stack_t now;
+
+	return !sys_call(SYS_sigaltstack, 0, (long)&now, 0, 0) &&
+	       now.ss_sp == client_thread_stack(thread).ss_sp;
+}
+
+/* The kernel gives the numbers of dead threads to new ones, which begin anew. */
+static void begin_anew(struct client_thread *thread)
+{
+	struct client_thread *const next = thread->next;
+	const int tid = thread->tid;
+
+	memset(thread, 0, sizeof(*thread));
+	thread->next = next;
+	thread->tid = tid;
+	take_stack(thread);
+}
+
+static struct client_thread *by_number(void)
+{
+	const int tid = this_tid();
+	struct client_thread *thread;
+	uint64_t saved;
+
+	client_lock(&saved);
+	for (thread = threads; thread && thread->tid != tid; thread = thread->next)
+		;
+	client_unlock(&saved);
+	if (!thread)
+		return create();
+	if (!thread->isa.inside && !has_stack(thread))
+		begin_anew(thread);
 	return thread;
 }
 
 struct client_thread *client_thread_self(void)
 {
+	if (tls_is_shared)
+		return by_number();
 	if (!self) {
 		self = create();
 		if (self)
@@ -90,10 +178,44 @@ struct client_thread *client_thread_self(void)
 	return self;
 }
 
+struct client_thread *client_thread_trapped(const ucontext_t *uc)
+{
+	struct client_thread *thread = client_thread_of(uc);
+
+	if (thread)
+		return thread;
+	if (self && self->tid != this_tid())
+		tls_is_shared = true;
+	return client_thread_self();
+}
+
+CLIENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	static int (*next)(int (*)(void *), void *, int, void *, ...);
+	pid_t *parent_tid, *child_tid;
+	va_list args;
+	void *tls;
+
+	va_start(args, arg);
+	parent_tid = va_arg(args, pid_t *);
+	tls = va_arg(args, void *);
+	child_tid = va_arg(args, pid_t *);
+	va_end(args);
+	if ((flags & CLONE_THREAD) && !(flags & CLONE_SETTLS))
+		tls_is_shared = true;
+	if (!next)
+		next = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
+	return next(fn, stack, flags, arg, parent_tid, tls, child_tid);
+}
+
 void client_thread_forked(void)
 {
-	if (self)
-		self->dispatch_asked = false;
+	threads = self;
+	if (!self)
+		return;
+	self->next = NULL;
+	self->tid = this_tid();
+	self->dispatch_asked = false;
 }
 
 struct client_thread *client_thread_peek(void)

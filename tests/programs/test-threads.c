@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -138,6 +140,121 @@ static void four_threads_enter_at_full_speed(void **state)
 	}
 }
 
+/* --- threads that libc knows nothing of ------------------------------------------------ */
+
+#define NR_BARE 3
+#define BARE_STACK 65536
+#define CLONE_BARE (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD |             \
+		    CLONE_SIGHAND | CLONE_CHILD_CLEARTID)
+
+/* They share libc's thread-local storage with their creator: nothing here uses it. */
+struct bare {
+	unsigned int i;
+	struct test_op op;
+	uint64_t expected;
+	volatile pid_t alive;		/* cleared by the kernel */
+	volatile unsigned int good;
+	uint64_t fsbase;
+	volatile uint64_t gs_area;
+	volatile bool wrong_gs;
+	uint8_t stack[BARE_STACK] __attribute__((aligned(16)));
+};
+
+static volatile unsigned int bare_signals;
+
+static void on_bare_signal(int sig)
+{
+	__atomic_add_fetch(&bare_signals, 1, __ATOMIC_RELAXED);
+}
+
+static int bare_thread(void *arg)
+{
+	struct bare *b = arg;
+	uint64_t gs;
+
+	__asm__ volatile("rdfsbase %0" : "=r"(b->fsbase));
+	__asm__ volatile("wrgsbase %0" : : "r"(&b->gs_area));
+	for (unsigned int n = 0; n < 20; n++) {
+		uint64_t regs[NR_REGS] = { [R_RDI] = (uintptr_t)&b->op };
+
+		b->op = (struct test_op){ .kind = OP_COMPUTE, .value = ROUNDS / 10 + b->i };
+		enter_raw(regs, test_tcs(&encl, b->i), ENCLU_EENTER);
+		b->good += b->op.result == b->expected;
+		__asm__ volatile("rdgsbase %0" : "=r"(gs));
+		b->wrong_gs |= gs != (uintptr_t)&b->gs_area;
+	}
+	return 0;
+}
+
+static struct bare bare[NR_BARE];
+
+static void start_bare(unsigned int i)
+{
+	struct bare *b = &bare[i];
+
+	memset(b, 0, sizeof(*b));
+	b->i = i + 1;
+	b->expected = op_compute(ROUNDS / 10 + b->i);
+	b->alive = 1;
+	assert_true(clone(bare_thread, b->stack + BARE_STACK, CLONE_BARE, b, NULL, NULL,
+			  &b->alive) > 0);
+}
+
+static void threads_that_share_one_libc_enter(void **state)
+{
+	const struct itimerval every = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct test_op op;
+	bool alive;
+
+	signal(SIGALRM, on_bare_signal);
+	for (unsigned int i = 0; i < NR_BARE; i++)
+		start_bare(i);
+	setitimer(ITIMER_REAL, &every, NULL);
+	do {
+		/* This one by the vDSO meanwhile. */
+		op = (struct test_op){ .kind = OP_COMPUTE, .value = 100000 };
+		test_enter(&encl, 0, &op);
+		assert_int_equal(op.result, op_compute(100000));
+		alive = false;
+		for (unsigned int i = 0; i < NR_BARE; i++)
+			alive |= bare[i].alive;
+	} while (alive);
+	setitimer(ITIMER_REAL, &never, NULL);
+	signal(SIGALRM, SIG_DFL);
+	for (unsigned int i = 0; i < NR_BARE; i++) {
+		assert_int_equal(bare[i].good, 20);
+		assert_int_equal(bare[i].fsbase, bare[0].fsbase);
+		assert_false(bare[i].wrong_gs);
+	}
+	assert_true(bare_signals > 0);
+}
+
+/* --- threads that end in a handler --------------------------------------------------------- */
+
+static void end_thread(int sig)
+{
+	pthread_exit((void *)77);
+}
+
+static void thread_can_end_in_a_handler_and_another_resume(void **state)
+{
+	struct sgx_enclave_run run = { 0 };
+	struct worker w;
+	void *result;
+
+	signal(SIGUSR1, end_thread);
+	start(&w, 0, OP_SPIN, 0);
+	wait_until_inside(&w);
+	pthread_kill(w.thread, SIGUSR1);
+	assert_int_equal(pthread_join(w.thread, &result), 0);
+	signal(SIGUSR1, SIG_DFL);
+	assert_ptr_equal(result, (void *)77);
+	/* Its frame is there still. */
+	w.op.flag = 1;
+	assert_int_equal(test_call(&encl, test_tcs(&encl, 0), ENCLU_ERESUME, NULL, &run), 0);
+	assert_int_equal(run.function, ENCLU_EEXIT);
+}
+
 static int setup(void **state)
 {
 	return test_encl_build(&encl, &(struct test_config){ .nr_threads = NR_THREADS });
@@ -157,6 +274,8 @@ int main(void)
 		cmocka_unit_test(another_tcs_is_free_meanwhile),
 		cmocka_unit_test(a_tcs_left_by_one_thread_serves_another),
 		cmocka_unit_test(four_threads_enter_at_full_speed),
+		cmocka_unit_test(threads_that_share_one_libc_enter),
+		cmocka_unit_test(thread_can_end_in_a_handler_and_another_resume),
 	};
 
 	return cmocka_run_group_tests_name("threads", tests, setup, teardown);

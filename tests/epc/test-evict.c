@@ -186,6 +186,51 @@ static void f56_threads_inside_are_waited_for(void **state)
 	}
 }
 
+/* A processor entered between ETRACK and EWB: that one page is tracked again. */
+static void f56_ewb_that_finds_a_page_untracked_is_tried_again(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 20);
+	fake_fail(&f, FAKE_EWB, 1, 1, fake_error(SGX_NOT_TRACKED));
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1), 1);
+	assert_int_equal(f.script[FAKE_EWB].nr_calls, 2);
+	assert_int_equal(f.script[FAKE_ETRACK].nr_calls, 2);
+	assert_int_equal(f.nr_kicks, 2);
+	assert_contents(&s, 0, 20);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void f53_pages_in_use_get_a_second_chance(void **state)
+{
+	enum { NR_USED = 10 };
+	struct sgx_epc_activity activity;
+	struct subject s;
+	struct fake f;
+	uint64_t i;
+	int round;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 40);
+	/* The oldest are those in use; so many are written out that all would have been. */
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < NR_USED; i++) {
+			assert_int_equal(fault(&s, i), 0);
+			assert_true(fake_touch(&f, (void *)1, BASE + i * 4096));
+		}
+		assert_int_equal(sgx_epc_reclaim(f.pool, 1), 1);
+	}
+	assert_int_equal(nr_resident(&s, NR_USED), NR_USED);
+	/* At first none is known to be in use. */
+	sgx_epc_activity(f.pool, &activity);
+	assert_in_range(activity.reloaded, 0, NR_USED / 2);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
 static void enclave_that_may_not_be_evicted_keeps_its_pages(void **state)
 {
 	struct subject s;
@@ -919,6 +964,8 @@ int main(void)
 		cmocka_unit_test(f56_pages_come_back_as_they_were),
 		cmocka_unit_test(f55_one_batch_is_tracked_once),
 		cmocka_unit_test(f56_threads_inside_are_waited_for),
+		cmocka_unit_test(f56_ewb_that_finds_a_page_untracked_is_tried_again),
+		cmocka_unit_test(f53_pages_in_use_get_a_second_chance),
 		cmocka_unit_test(enclave_that_may_not_be_evicted_keeps_its_pages),
 		cmocka_unit_test(nothing_is_written_out_without_overcommit),
 		cmocka_unit_test(allocator_says_ebusy_to_who_may_not_evict),

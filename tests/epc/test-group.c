@@ -21,6 +21,7 @@ static struct {
 	unsigned int nr_yields, busy_yields;
 	uint64_t extra;			/* counted as evictable, never evicted */
 	bool steal;			/* others take what is evicted */
+	struct sgx_epc_page *frees;	/* others' last work, when they are done */
 	struct sgx_epc_group *asked;
 } script;
 
@@ -72,8 +73,11 @@ static void yield_counted(void *ctx)
 	struct fake *f = ctx;
 
 	script.nr_yields++;
-	if (script.busy_yields && !--script.busy_yields)
-		atomic_store(&f->pool->nr_reclaimers, 0);
+	if (!script.busy_yields || --script.busy_yields)
+		return;
+	if (script.frees)
+		sgx_free_epc_page(f->pool, script.frees);
+	atomic_store(&f->pool->nr_reclaimers, 0);
 }
 
 static void start(struct fake *f)
@@ -81,6 +85,7 @@ static void start(struct fake *f)
 	script.nr_evictable = script.extra = 0;
 	script.nr_fruitless = script.nr_rounds = script.nr_yields = script.busy_yields = 0;
 	script.steal = false;
+	script.frees = NULL;
 	script.asked = NULL;
 	fake_init(f, small_sections, 3, true);
 	f->config.overcommit = true;
@@ -230,6 +235,23 @@ static void l11_waits_while_others_evict(void **state)
 	atomic_store(&f.pool->nr_reclaimers, 1);
 	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, SGX_ALLOC_RECLAIM, &page), 0);
 	assert_ptr_equal(page, victim);
+	fake_finish(&f);
+}
+
+/* What could be evicted is in their hands already: they have it all. */
+static void l11_waits_for_the_last_pages_of_others(void **state)
+{
+	struct sgx_epc_page *page;
+	struct fake f;
+
+	start(&f);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, 0, &script.frees), 0);
+	fill(&f);
+	script.busy_yields = 5000;
+	atomic_store(&f.pool->nr_reclaimers, 1);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, SGX_ALLOC_RECLAIM, &page), 0);
+	assert_ptr_equal(page, script.frees);
+	assert_int_equal(script.nr_rounds, 0);
 	fake_finish(&f);
 }
 
@@ -452,6 +474,7 @@ int main(void)
 		cmocka_unit_test(gives_up_when_many_rounds_gained_nothing),
 		cmocka_unit_test(tries_again_after_a_round_without_gain),
 		cmocka_unit_test(l11_waits_while_others_evict),
+		cmocka_unit_test(l11_waits_for_the_last_pages_of_others),
 		cmocka_unit_test(ends_when_all_that_was_evicted_went_to_others),
 		cmocka_unit_test(f45_wakes_the_reclaimer_below_the_low_watermark),
 		cmocka_unit_test(f46_watermarks_scale_with_the_epc),

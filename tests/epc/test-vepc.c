@@ -116,6 +116,40 @@ static void l5_fault_on_a_present_page_finds_it(void **state)
 	fake_finish(&f);
 }
 
+static struct sgx_vepc *faulted_meanwhile;
+static uint64_t pa_of_the_other;
+
+/* Asked while a page is allocated, hence without a lock. */
+static unsigned int node_while_another_faults(void *ctx)
+{
+	struct sgx_vepc *vepc = faulted_meanwhile;
+
+	faulted_meanwhile = NULL;
+	if (vepc)
+		assert_int_equal(sgx_vepc_fault(vepc, 5, &pa_of_the_other), 0);
+	return 0;
+}
+
+static void f81_two_who_fault_at_once_get_one_page(void **state)
+{
+	struct sgx_vepc *vepc;
+	struct fake f;
+	uint64_t pa;
+
+	fake_init(&f, small_sections, 3, true);
+	f.config.port.node = node_while_another_faults;
+	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	vepc = create(&f);
+	faulted_meanwhile = vepc;
+	assert_int_equal(sgx_vepc_fault(vepc, 5, &pa), 0);
+	assert_null(faulted_meanwhile);
+	assert_int_equal(pa, pa_of_the_other);
+	assert_counts(&f, SMALL_PAGES - 1, 1, 0, 0);
+	sgx_vepc_release(vepc);
+	assert_counts(&f, SMALL_PAGES, 0, 0, 0);
+	fake_finish(&f);
+}
+
 static void refuses_an_index_beyond_any_file(void **state)
 {
 	struct sgx_vepc *vepc;
@@ -546,6 +580,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(f81_takes_a_page_for_each_index_it_is_asked_for),
 		cmocka_unit_test(l5_fault_on_a_present_page_finds_it),
+		cmocka_unit_test(f81_two_who_fault_at_once_get_one_page),
 		cmocka_unit_test(refuses_an_index_beyond_any_file),
 		cmocka_unit_test(f84_full_epc_is_enomem_and_what_is_there_stays),
 		cmocka_unit_test(gives_everything_back_when_memory_runs_out),

@@ -211,6 +211,7 @@ struct sgx_epc_activity {
 	uint64_t evict_failed;		/* EBLOCK or EWB refused; the page stayed */
 };
 
+/** sgx_epc_activity() - Context: any thread; each number by itself is exact. */
 void sgx_epc_activity(struct sgx_epc_pool *pool, struct sgx_epc_activity *out);
 
 enum sgx_epc_health {
@@ -440,6 +441,8 @@ struct sgx_epc_blockers {
  * Source: Linux sgx_inc_usage_count().
  */
 int sgx_epc_usage_get(struct sgx_epc_pool *pool);
+
+/** sgx_epc_usage_put() - that user is gone, with all its pages. */
 void sgx_epc_usage_put(struct sgx_epc_pool *pool);
 
 /**
@@ -508,7 +511,7 @@ struct sgx_encl;
 
 struct sgx_encl_config {
 	struct sgx_epc_owner owner;
-	void *cookie;		/* handed to ops.place */
+	void *cookie;		/* its name for epc_mm_ops and epc_port.backing_alloc */
 };
 
 /**
@@ -534,8 +537,8 @@ int sgx_encl_ecreate(struct sgx_encl *encl, const struct sgx_secs *secs);
  * @src: 4096 bytes, page aligned as the leaf demands.
  * Return: 0; -EINVAL no SECS, initialized already, or @offset out of its range;
  * -EBUSY a page is at that offset; -ENOMEM no EPC or no memory; -EINTR; -EFAULT
- * EPA faulted; -EIO EADD or EEXTEND did.  The measurement may have changed then: the enclave cannot be
- * initialized as intended any more, but stays releasable.
+ * EPA faulted; -EIO EADD or EEXTEND did.  The measurement may have changed then: the
+ * enclave cannot be initialized as intended any more, but stays releasable.
  */
 int sgx_encl_add_page(struct sgx_encl *encl, uint64_t offset, const void *src,
 		      const struct sgx_secinfo *secinfo, bool measure);
@@ -545,7 +548,8 @@ int sgx_encl_add_page(struct sgx_encl *encl, uint64_t offset, const void *src,
  * An SGX_UNMASKED_EVENT is tried again a few times before it is believed.
  * @sigstruct: page aligned as the leaf demands.
  * @outcome: what EINIT said, also on failure; ISA_DONE when it was not run.
- * Return: 0; -EINVAL no SECS, or initialized already; -EPERM EINIT returned a code; -EIO it faulted.
+ * Return: 0; -EINVAL no SECS, or initialized already; -EPERM EINIT returned a
+ * code; -EIO it faulted.
  */
 int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
 		   const uint64_t lepubkeyhash[4], struct isa_outcome *outcome);
@@ -600,8 +604,10 @@ int sgx_encl_remove_page(struct sgx_encl *encl, uint64_t offset);
 /**
  * sgx_encl_access() - read or write memory of a debug enclave, as a debugger does.
  * @offset, @buf, @len: any alignment, inside one page.
- * Return: 0; -EFAULT no debug enclave, or no such page; -EIO the leaf failed;
- * -ENOMEM, -EINTR from loading the page.
+ * @write: from @buf; otherwise into it.  A failure may leave a part done.
+ * Context: any thread that holds no lock; may evict other pages.
+ * Return: 0; -EFAULT no debug enclave, no such page, or more than one; -EIO
+ * the leaf failed; -ENOMEM, -EINTR from loading the page.
  * Source: Linux sgx_vma_access().
  */
 int sgx_encl_access(struct sgx_encl *encl, uint64_t offset, void *buf, size_t len, bool write);
@@ -636,7 +642,7 @@ bool sgx_encl_page_at(struct sgx_encl *encl, uint64_t offset, struct sgx_encl_pa
 bool sgx_encl_next_page(struct sgx_encl *encl, uint64_t offset, uint64_t *found,
 			struct sgx_encl_page_info *out);
 
-/** sgx_encl_secs_pa() - physical address of the SECS; ISA_NO_FRAME before ECREATE or while evicted. */
+/** sgx_encl_secs_pa() - address of the SECS; ISA_NO_FRAME before ECREATE or while evicted. */
 uint64_t sgx_encl_secs_pa(const struct sgx_encl *encl);
 
 /** sgx_encl_nr_pages() - EPC pages held, SECS and VA pages included. */

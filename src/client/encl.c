@@ -135,6 +135,7 @@ static void drop_memory(struct client_encl *encl)
 	client_paging_close(encl);
 	encl->pages_fd = -1;
 	encl->size = 0;
+	encl->attached = false;
 }
 
 /*
@@ -460,17 +461,28 @@ int client_encl_map(struct client_encl *encl, uint64_t start, uint64_t end)
 	return lo < hi ? client_paging_map(encl, lo, hi - lo) : 0;
 }
 
+/*
+ * A thread that was about to attach is not here to finish that, and what it had
+ * mapped may be inherited without being registered: begin again when it is needed.
+ */
+static void take_over(struct client_encl *encl)
+{
+	encl->attaching = false;
+	if (!encl->attached || client_paging_forked(encl))
+		drop_memory(encl);
+}
+
 void client_encl_forked(void)
 {
 	const struct client_vma *vma;
 	struct client_encl *encl;
 
 	for (encl = encls; encl; encl = encl->next)
-		if (encl->size && client_paging_forked(encl))
-			drop_memory(encl);
+		take_over(encl);
 	client_lock_blocked();
 	for (vma = client_vma_next(0); vma; vma = client_vma_next(vma->end)) {
-		if (vma->encl->uffds[0] < 0)
+		/* Inherited as it was.  What was dropped leaves its range occupied. */
+		if (vma->encl->size && vma->encl->uffds[0] < 0)
 			continue;
 		client_encl_map(vma->encl, vma->start, vma->end);
 		client_encl_apply(vma, vma->start, vma->end);

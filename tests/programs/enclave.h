@@ -16,7 +16,7 @@
 #include "enclave/op.h"
 #include "sgx-arch.h"
 
-#define TEST_MAX_REGIONS 16
+#define TEST_MAX_REGIONS 32
 #define TEST_MAX_THREADS 4
 
 /* Page-fault error code */

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,17 +30,22 @@
 
 static const struct test_config large = { .nr_threads = 2, .heap_pages = HEAP_PAGES };
 
-static uint64_t heap(const struct test_encl *e)
+static uint64_t sweep_of(const struct test_encl *e, unsigned int thread,
+			 unsigned int nr_threads, uint64_t nr_pages)
 {
-	return (uintptr_t)e->base + ENCL_THREAD_OFFSET + 2 * ENCL_THREAD_SIZE;
+	struct test_op op = {
+		.kind = OP_SWEEP,
+		.addr = (uintptr_t)e->base + ENCL_THREAD_OFFSET + nr_threads * ENCL_THREAD_SIZE,
+		.value = nr_pages,
+	};
+
+	test_enter(e, thread, &op);
+	return op.result;
 }
 
 static uint64_t sweep(const struct test_encl *e, unsigned int thread)
 {
-	struct test_op op = { .kind = OP_SWEEP, .addr = heap(e), .value = HEAP_PAGES };
-
-	test_enter(e, thread, &op);
-	return op.result;
+	return sweep_of(e, thread, 2, HEAP_PAGES);
 }
 
 static void build(struct test_encl *e)
@@ -120,6 +126,100 @@ static void parent_and_child_lose_no_store(void **state)
 	assert_int_equal(status, 0);
 	assert_int_equal(sweep(&e, 0), (2 * SWEEPS + 2) * HEAP_PAGES);
 	test_encl_free(&e);
+}
+
+#define STORM_WAVES 6u
+#define STORM_CHILDREN 3u
+#define STORM_PAGES 300u	/* more than there is EPC */
+
+struct storm {
+	struct test_encl e;
+	atomic_bool over;
+	unsigned int nr_sweeps, nr_failed;
+};
+
+static uint64_t storm_sweep(const struct storm *s, unsigned int thread)
+{
+	return sweep_of(&s->e, thread, 1 + STORM_CHILDREN, STORM_PAGES);
+}
+
+static void *sweep_through(void *arg)
+{
+	struct storm *s = arg;
+
+	for (; !atomic_load(&s->over); s->nr_sweeps++)
+		storm_sweep(s, 0);
+	return NULL;
+}
+
+static bool small_one_works(void)
+{
+	static const struct test_config small = { .nr_threads = 1, .heap_pages = 4 };
+	struct test_op put = { .kind = OP_PUT, .value = 3 }, get = { .kind = OP_GET };
+	struct test_encl e;
+
+	if (test_encl_build(&e, &small))
+		return false;
+	test_enter(&e, 0, &put);
+	test_enter(&e, 0, &get);
+	test_encl_free(&e);
+	return get.result == 3;
+}
+
+static void *build_through(void *arg)
+{
+	struct storm *s = arg;
+
+	while (!atomic_load(&s->over))
+		s->nr_failed += !small_one_works();
+	return NULL;
+}
+
+/* What other threads were in the middle of is not the child's. */
+static pid_t storm_child(struct storm *s, unsigned int thread)
+{
+	const pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	storm_sweep(s, thread);
+	_exit(small_one_works() ? 0 : 1);
+}
+
+static void wave(struct storm *s)
+{
+	pid_t pids[STORM_CHILDREN];
+	int status;
+
+	for (unsigned int i = 0; i < STORM_CHILDREN; i++)
+		pids[i] = storm_child(s, i + 1);
+	for (unsigned int i = 0; i < STORM_CHILDREN; i++) {
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_int_equal(status, 0);
+	}
+}
+
+/* Address spaces come and go while pages are taken from all of them. */
+static void children_of_a_threaded_parent_come_and_go(void **state)
+{
+	static const struct test_config shared = {
+		.nr_threads = 1 + STORM_CHILDREN, .heap_pages = STORM_PAGES,
+	};
+	struct storm s = { .over = false };
+	pthread_t sweeps, builds;
+
+	assert_int_equal(test_encl_build(&s.e, &shared), 0);
+	assert_int_equal(pthread_create(&sweeps, NULL, sweep_through, &s), 0);
+	assert_int_equal(pthread_create(&builds, NULL, build_through, &s), 0);
+	for (unsigned int i = 0; i < STORM_WAVES; i++)
+		wave(&s);
+	atomic_store(&s.over, true);
+	pthread_join(sweeps, NULL);
+	pthread_join(builds, NULL);
+	assert_int_equal(s.nr_failed, 0);
+	assert_int_equal(storm_sweep(&s, 0),
+			 (s.nr_sweeps + STORM_WAVES * STORM_CHILDREN + 1) * STORM_PAGES);
+	test_encl_free(&s.e);
 }
 
 /* A process that is stopped, or was killed, holds no page back. */
@@ -221,6 +321,7 @@ int main(void)
 		cmocka_unit_test(several_enclaves_share_the_epc),
 		cmocka_unit_test(two_threads_lose_no_store),
 		cmocka_unit_test(parent_and_child_lose_no_store),
+		cmocka_unit_test(children_of_a_threaded_parent_come_and_go),
 		cmocka_unit_test(stopped_process_gives_its_pages),
 		cmocka_unit_test(timer_interrupts_while_everything_pages),
 		cmocka_unit_test(without_userfaultfd_enclaves_stay),

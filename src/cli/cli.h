@@ -26,6 +26,7 @@ enum {
 	OPT_ON_LEAK,
 	OPT_REPORT,
 	OPT_SERVER,
+	OPT_NO_VDSO,
 	OPT_NAME,
 	OPT_JSON,
 	OPT_VM_FIRST,	/* cmd-vm.c has more */

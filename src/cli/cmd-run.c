@@ -26,6 +26,7 @@ static const char usage[] =
 	MACHINE_USAGE
 	"  --server NAME   no machine of its own, but the one of that server, which keeps\n"
 	"                  its own options\n"
+	"  --no-vdso       no __vdso_sgx_enter_enclave: programs execute ENCLU themselves\n"
 	"  -h, --help      this text\n"
 	"\n"
 	"Exit status: PROGRAM's; 126 it cannot be run, 127 it is not there, 2 bad usage,\n"
@@ -34,6 +35,7 @@ static const char usage[] =
 struct options {
 	struct machine_options machine;
 	const char *server;	/* NULL: a machine of its own */
+	bool no_vdso;
 };
 
 static int take_options(int argc, char **argv, struct options *o)
@@ -41,6 +43,7 @@ static int take_options(int argc, char **argv, struct options *o)
 	static const struct option longopts[] = {
 		MACHINE_LONGOPTS,
 		{ "server", required_argument, NULL, OPT_SERVER },
+		{ "no-vdso", no_argument, NULL, OPT_NO_VDSO },
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
@@ -53,6 +56,9 @@ static int take_options(int argc, char **argv, struct options *o)
 		switch (c) {
 		case OPT_SERVER:
 			o->server = optarg;
+			break;
+		case OPT_NO_VDSO:
+			o->no_vdso = true;
 			break;
 		case 'h':
 		case OPT_HELP:
@@ -174,7 +180,7 @@ int cmd_run(int argc, char **argv)
 		complain("libswsgx-client.so is not where it belongs, beside this command");
 		return 1;
 	}
-	if (!preload(client))
+	if (!preload(client) || (o.no_vdso && setenv(PROTO_ENV_NO_VDSO, "1", 1)))
 		return 1;
 	ret = o.server ? join_server(o.server) : start_own(&o.machine);
 	if (ret)

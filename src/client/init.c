@@ -30,6 +30,7 @@ __attribute__((constructor)) static void client_init(int argc, char **argv, char
 	client_start();
 	if (!client_is_active())
 		return;
-	client_vdso_init(envp);
+	if (!getenv(PROTO_ENV_NO_VDSO))
+		client_vdso_init(envp);
 	client_rewrite();
 }

@@ -4,6 +4,7 @@
  * and everything the host's has, unchanged.  To see the host's the program runs
  * itself without us; then it prints what it finds.
  */
+#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <linux/filter.h>
@@ -30,6 +31,7 @@
 #define ENTRY "__vdso_sgx_enter_enclave"
 #define LIST "list"
 #define SEALED "sealed"
+#define ABSENT "absent"
 #define SEALED_ENV "TEST_VDSO_SEALED"
 #define CODE_BYTES 16
 
@@ -371,6 +373,16 @@ static void image_cannot_be_written(void **state)
 	assert_string_equal(rights, "r-xp");
 }
 
+/* What programs check before they execute ENCLU themselves. */
+static void entry_function_is_absent(void **state)
+{
+	assert_null(by_hash(ENTRY));
+	assert_null(by_gnu_hash(ENTRY));
+	if (section(".dynsym"))
+		assert_null(by_section(ENTRY));
+	assert_null(dlvsym(RTLD_DEFAULT, ENTRY, "LINUX_2.6"));
+}
+
 /* Some kernels seal the image: nobody may make it writable. */
 static int run_sealed(void)
 {
@@ -420,8 +432,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(image_cannot_be_written),
 	};
 
+	const struct CMUnitTest absent[] = {
+		cmocka_unit_test(entry_function_is_absent),
+		cmocka_unit_test(host_symbols_are_the_hosts),
+	};
+
 	if (argc > 1 && !strcmp(argv[1], SEALED))
 		return run_sealed();
+	if (argc > 1 && !strcmp(argv[1], ABSENT))
+		return cmocka_run_group_tests_name("without the vdso", absent, find_dynamic, NULL);
 	if (argc > 1 && !strcmp(argv[1], LIST)) {
 		if (find_dynamic(NULL))
 			return 1;

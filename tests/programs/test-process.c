@@ -9,11 +9,13 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -193,6 +195,141 @@ static void part_of_the_enclave_can_be_unmapped_and_mapped_again(void **state)
 	assert_int_equal(get(&encl), 7);
 }
 
+static void send_descriptor(int sock, int fd)
+{
+	union {
+		struct cmsghdr header;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = &fd, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+
+	control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+					   .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(sock, &msg, 0), 1);
+}
+
+/* -1 when none came. */
+static int receive_descriptor(int sock)
+{
+	union {
+		struct cmsghdr header;
+		uint8_t bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char byte;
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	int fd = -1;
+
+	if (recvmsg(sock, &msg, 0) == 1 && msg.msg_controllen)
+		memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+	return fd;
+}
+
+/* The receiver does the later steps; @e has everything but the descriptor. */
+static int finish_and_enter(struct test_encl *e, int sock)
+{
+	e->fd = receive_descriptor(sock);
+	if (e->fd < 0 || test_encl_add(e) || test_encl_init(e) || test_encl_map(e))
+		return 1;
+	put(e, 12);
+	return get(e) == 12 ? 0 : 2;
+}
+
+static void descriptor_sent_over_a_socket_is_the_enclave(void **state)
+{
+	struct test_encl e;
+	int socks[2];
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, socks), 0);
+	test_encl_prepare(&e, &(struct test_config){ 0 });
+	pid = fork();
+	if (!pid) {
+		/* The address is part of the enclave's identity, so it is agreed upon. */
+		if (read(socks[1], &e.base, sizeof(e.base)) != sizeof(e.base))
+			_exit(3);
+		_exit(finish_and_enter(&e, socks[1]));
+	}
+	assert_int_equal(test_encl_open(&e), 0);
+	assert_int_equal(test_encl_create(&e), 0);
+	assert_int_equal(write(socks[0], &e.base, sizeof(e.base)), sizeof(e.base));
+	send_descriptor(socks[0], e.fd);
+	assert_child_ends_well(pid);
+	/* It is initialized for us, too. */
+	assert_int_equal(test_encl_map(&e), 0);
+	assert_int_equal(get(&e), 12);
+	test_encl_free(&e);
+	close(socks[0]);
+	close(socks[1]);
+}
+
+/* As parents and children of a library OS attest each other. */
+static void report_key_is_the_machines(void **state)
+{
+	static _Alignas(512) uint8_t targetinfo[512];
+	static uint8_t data[64], here[512];
+	uint8_t *there = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			      -1, 0);
+	struct test_op op = {
+		.kind = OP_EREPORT,
+		.addr = (uintptr_t)targetinfo,
+		.value = (uintptr_t)data,
+		.addr2 = (uintptr_t)here,
+	};
+	pid_t pid;
+
+	assert_ptr_not_equal(there, MAP_FAILED);
+	test_enter(&encl, 0, &op);
+	pid = fork();
+	if (!pid) {
+		struct test_encl e;
+
+		op.addr2 = (uintptr_t)there;
+		if (test_encl_build(&e, &(struct test_config){ 0 }))
+			_exit(1);
+		test_enter(&e, 0, &op);
+		_exit(0);
+	}
+	assert_child_ends_well(pid);
+	/* Body, but for the address nothing differs; key id and MAC need the same key. */
+	assert_memory_equal(there, here, 432);
+	munmap(there, PAGE_SIZE);
+}
+
+/* Each of the ways a process makes another, into a program that uses SGX. */
+static void spawned_program_builds_its_own(void **state)
+{
+	char *argv[] = { (char *)"test-process", (char *)BUILD_AND_ENTER, NULL };
+	pid_t pid;
+
+	assert_int_equal(posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv, environ), 0);
+	assert_child_ends_well(pid);
+}
+
+static void program_after_vfork_builds_its_own(void **state)
+{
+	char *argv[] = { (char *)"test-process", (char *)BUILD_AND_ENTER, NULL };
+	const pid_t pid = vfork();
+
+	if (!pid) {
+		execv("/proc/self/exe", argv);
+		_exit(99);
+	}
+	assert_child_ends_well(pid);
+}
+
 static int setup(void **state)
 {
 	return test_encl_build(&encl, &(struct test_config){ 0 });
@@ -255,6 +392,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(shell_starts_a_program_that_builds_its_own),
 		cmocka_unit_test(program_that_closes_all_descriptors_goes_on),
 		cmocka_unit_test(duplicate_of_the_descriptor_is_the_enclave_too),
+		cmocka_unit_test(descriptor_sent_over_a_socket_is_the_enclave),
+		cmocka_unit_test(report_key_is_the_machines),
+		cmocka_unit_test(spawned_program_builds_its_own),
+		cmocka_unit_test(program_after_vfork_builds_its_own),
 		cmocka_unit_test(nobody_is_our_child_but_our_children),
 		cmocka_unit_test(vfork_child_changes_only_its_own_actions),
 		cmocka_unit_test(part_of_the_enclave_can_be_unmapped_and_mapped_again),

@@ -135,7 +135,9 @@ if [ ! -f "$build/build.ninja" ]; then
 	compiler=gcc
 	command -v ccache >/dev/null && compiler='ccache gcc'
 	cd "$build"
-	quietly env PKG_CONFIG_PATH="$paths" PYTHONPATH="$modules" "$tree/configure" --cc="$compiler" --python=/usr/bin/python3 \
+	# The system's Python, which meson belongs to, whatever else is in the path.
+	quietly env PATH="/usr/bin:$PATH" PKG_CONFIG_PATH="$paths" PYTHONPATH="$modules" \
+		"$tree/configure" --cc="$compiler" \
 		--target-list=x86_64-softmmu --without-default-features --enable-system --enable-tcg \
 		--disable-docs --disable-werror --disable-install-blobs
 	cd "$here"

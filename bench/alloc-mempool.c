@@ -36,11 +36,11 @@ static void churn_mempool(struct worker *w, void *ctx)
 	rte_thread_unregister();
 }
 
-bool mempool_make(struct allocator *out)
+static bool start_environment(void)
 {
 	char *argv[] = {
 		"bench-alloc", "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf",
-		"--log-level=1", "-m", "64", "-l", "0", NULL,
+		"--log-level=1", "-m", "256", "-l", "0", NULL,
 	};
 	cpu_set_t cpus;
 	int ok;
@@ -49,14 +49,27 @@ bool mempool_make(struct allocator *out)
 	sched_getaffinity(0, sizeof(cpus), &cpus);
 	ok = rte_eal_init(sizeof(argv) / sizeof(argv[0]) - 1, argv) >= 0;
 	sched_setaffinity(0, sizeof(cpus), &cpus);
-	if (!ok)
+	return ok;
+}
+
+bool mempool_make(struct allocator *out, unsigned int nr_pages)
+{
+	static bool started;
+
+	if (!started && !start_environment())
 		return false;
+	started = true;
 	/* As large as what the manager keeps of a page: the EPC itself is not touched. */
 	*out = (struct allocator){
 		.name = "rte_mempool",
-		.ctx = rte_mempool_create("pages", NR_PAGES, 16, CACHE_SIZE, 0, NULL, NULL, NULL,
+		.ctx = rte_mempool_create("pages", nr_pages, 16, CACHE_SIZE, 0, NULL, NULL, NULL,
 					  NULL, SOCKET_ID_ANY, 0),
 		.churn = churn_mempool,
 	};
 	return out->ctx;
+}
+
+void mempool_drop(struct allocator *a)
+{
+	rte_mempool_free(a->ctx);
 }

@@ -4,6 +4,9 @@
  * port's number or named by the caller, against an allocator of the shape Linux
  * has, written for this comparison: one spinlock, a doubly linked FIFO list, an
  * atomic counter for all nodes.  Beside them DPDK's rte_mempool, where there is one.
+ * What comes out of a FIFO was last touched when all others had gone before it, so
+ * its price depends on the size of the EPC: once as the first processors had, once as
+ * servers have, both in the order, or disorder, that use leads to.
  *
  * Each thread holds 1024 pages and again and again gives back a random one and
  * takes another.  The allocators take turns in one process, round by round.  A round
@@ -27,10 +30,17 @@
 #include "alloc.h"
 
 #define NR_ROUNDS 31u
-#define MAX_NS 30e9	/* for all rounds of so many threads, with those that do not count */
+#define MAX_NS 15e9	/* for all rounds of so many threads, with those that do not count */
 #define MIN_OVERLAP 0.9	/* of a thread's time, in which the others run too */
 #define MAX_THREADS 2u
 #define MAX_ALLOCATORS 4u
+
+static const struct epc {
+	const char *name;
+	unsigned int nr_pages;
+} epcs[] = { { "128 MiB", 1u << 15 }, { "4 GiB", 1u << 20 } };
+
+#define NR_EPCS (sizeof(epcs) / sizeof(epcs[0]))
 
 uint16_t slots[NR_SLOTS];
 
@@ -114,9 +124,9 @@ static void churn_cache(struct worker *w, void *ctx)
 	churn(w, sgx_epc_cache(ctx, w->nr), cache_alloc, cache_free);
 }
 
-static struct sgx_epc_pool *make_pool(void)
+static struct sgx_epc_pool *make_pool(unsigned int nr_pages)
 {
-	static const struct isa_section section = { .pa = 1ull << 32, .nr_pages = NR_PAGES };
+	const struct isa_section section = { .pa = 1ull << 32, .nr_pages = nr_pages };
 	const struct sgx_epc_config config = {
 		.sections = &section,
 		.nr_sections = 1,
@@ -156,7 +166,7 @@ struct fifo {
 	_Alignas(64) atomic_uint lock;
 	struct list free;
 	_Alignas(64) atomic_long nr_free;
-	struct fifo_page pages[NR_PAGES];
+	struct fifo_page pages[];
 };
 
 static void fifo_lock(struct fifo *f)
@@ -212,17 +222,39 @@ static void churn_fifo(struct worker *w, void *ctx)
 	churn(w, ctx, fifo_alloc, fifo_free);
 }
 
-static struct fifo *make_fifo(void)
+/* A list that went through itself often: its neighbours are none in memory. */
+static void shuffle(uint32_t *order, unsigned int nr)
 {
-	struct fifo *f = aligned_alloc(64, sizeof(*f));
+	uint64_t random = 1;
 	unsigned int i;
 
-	if (!f)
+	for (i = 0; i < nr; i++)
+		order[i] = i;
+	for (i = nr - 1; i > 0; i--) {
+		uint32_t kept = order[i], j;
+
+		random = random * 6364136223846793005u + 1442695040888963407u;
+		j = (uint32_t)((random >> 33) % (i + 1));
+		order[i] = order[j];
+		order[j] = kept;
+	}
+}
+
+static struct fifo *make_fifo(unsigned int nr_pages)
+{
+	const size_t size = sizeof(struct fifo) + nr_pages * sizeof(struct fifo_page);
+	struct fifo *f = aligned_alloc(64, (size + 63) & ~(size_t)63);
+	uint32_t *order = calloc(nr_pages, sizeof(*order));
+	unsigned int i;
+
+	if (!f || !order)
 		abort();
-	memset(f, 0, sizeof(*f));
+	memset(f, 0, size);
 	f->free.next = f->free.prev = &f->free;
-	for (i = 0; i < NR_PAGES; i++)
-		fifo_free(f, &f->pages[i]);
+	shuffle(order, nr_pages);
+	for (i = 0; i < nr_pages; i++)
+		fifo_free(f, &f->pages[order[i]]);
+	free(order);
 	return f;
 }
 
@@ -299,10 +331,15 @@ static double measure(const struct allocator *a, unsigned int nr_threads)
 	return counts(workers, nr_threads) ? worst : -1;
 }
 
-/* Medians: [threads - 1][allocator]. */
-static double times[MAX_THREADS][MAX_ALLOCATORS];
+/* What one size of EPC gave. */
+struct result {
+	const struct epc *epc;
+	size_t nr;			/* allocators */
+	const char *names[MAX_ALLOCATORS];
+	double times[MAX_THREADS][MAX_ALLOCATORS];	/* medians: [threads - 1][allocator] */
+};
 
-static void compare(const struct allocator *all, size_t nr, unsigned int nr_threads)
+static void compare(const struct allocator *all, unsigned int nr_threads, struct result *r)
 {
 	static double ns[MAX_ALLOCATORS][NR_ROUNDS];
 	size_t counted[MAX_ALLOCATORS] = { 0 };
@@ -313,7 +350,7 @@ static void compare(const struct allocator *all, size_t nr, unsigned int nr_thre
 
 	while (more && now_ns() < until) {
 		more = false;
-		for (i = 0; i < nr; i++) {
+		for (i = 0; i < r->nr; i++) {
 			if (counted[i] == NR_ROUNDS)
 				continue;
 			more = true;
@@ -323,60 +360,85 @@ static void compare(const struct allocator *all, size_t nr, unsigned int nr_thre
 		}
 		warm = true;
 	}
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < r->nr; i++) {
 		if (counted[i] < NR_ROUNDS)
-			fprintf(stderr, "%s, %u threads: %zu rounds of %u counted\n",
-				all[i].name, nr_threads, counted[i], NR_ROUNDS);
-		times[nr_threads - 1][i] = counted[i] ? median(ns[i], counted[i]) : 0;
+			fprintf(stderr, "%s, %s, %u threads: %zu rounds of %u counted\n",
+				r->epc->name, all[i].name, nr_threads, counted[i], NR_ROUNDS);
+		r->names[i] = all[i].name;
+		r->times[nr_threads - 1][i] = counted[i] ? median(ns[i], counted[i]) : 0;
 	}
 }
 
-static void print_table(const struct allocator *all, size_t nr)
+static void run(const struct epc *epc, struct result *r)
+{
+	struct sgx_epc_pool *pool = make_pool(epc->nr_pages);
+	struct allocator all[MAX_ALLOCATORS] = {
+		{ "linux-shaped", make_fifo(epc->nr_pages), churn_fifo },
+		{ "pool", pool, churn_pool },
+		{ "pool, cache named", pool, churn_cache },
+	};
+	unsigned int n;
+
+	*r = (struct result){ .epc = epc, .nr = 3 };
+#ifdef HAVE_MEMPOOL
+	r->nr += mempool_make(&all[3], epc->nr_pages);
+#endif
+	if (r->nr == 3)
+		printf("rte_mempool: not here (libdpdk-dev)\n");
+	for (n = 1; n <= MAX_THREADS; n++)
+		compare(all, n, r);
+#ifdef HAVE_MEMPOOL
+	if (r->nr > 3)
+		mempool_drop(&all[3]);
+#endif
+	free(all[0].ctx);
+	sgx_epc_pool_destroy(pool);
+}
+
+static void print_table(const struct result *r)
 {
 	size_t i, n;
 
-	printf("alloc+free of one page, %u held per thread, slowest thread, median of %u rounds\n",
-	       NR_HELD, NR_ROUNDS);
-	printf("%-22s %10s %10s %16s %16s %14s\n", "", "1 thread", "2 threads", "1: of linux's",
-	       "2: of linux's", "2 to 1 thread");
-	for (i = 0; i < nr; i++) {
-		printf("%-22s", all[i].name);
+	printf("%-22s %10s %10s %16s %16s %14s\n", r->epc->name, "1 thread", "2 threads",
+	       "1: of linux's", "2: of linux's", "2 to 1 thread");
+	for (i = 0; i < r->nr; i++) {
+		printf("%-22s", r->names[i]);
 		for (n = 0; n < MAX_THREADS; n++)
-			printf(" %7.1f ns", times[n][i]);
+			printf(" %7.1f ns", r->times[n][i]);
 		for (n = 0; n < MAX_THREADS; n++)
-			printf(" %15.1fx", times[n][0] / times[n][i]);
-		printf(" %13.2fx\n", 2 * times[0][i] / times[1][i]);
+			printf(" %15.1fx", r->times[n][0] / r->times[n][i]);
+		printf(" %13.2fx\n", 2 * r->times[0][i] / r->times[1][i]);
 	}
 }
 
-static int write_json(const char *path, const struct allocator *all, size_t nr)
+static int write_json(const char *path, const struct result *results)
 {
 	FILE *out = fopen(path, "w");
+	const char *separator = "";
 	size_t i;
 
 	if (!out)
 		return -1;
 	fprintf(out, "{\"benchmark\": \"alloc\", \"unit\": \"ns per alloc+free\", \"results\": [");
-	for (i = 0; i < nr; i++)
-		fprintf(out, "%s\n  {\"allocator\": \"%s\", \"one_thread\": %.2f, \"two_threads\": %.2f, "
-			"\"speedup_one\": %.2f, \"speedup_two\": %.2f, \"scaling\": %.2f}",
-			i ? "," : "", all[i].name, times[0][i], times[1][i],
-			times[0][0] / times[0][i], times[1][0] / times[1][i],
-			2 * times[0][i] / times[1][i]);
+	for (const struct result *r = results; r < results + NR_EPCS; r++) {
+		for (i = 0; i < r->nr; i++) {
+			fprintf(out, "%s\n  {\"epc\": \"%s\", \"allocator\": \"%s\", "
+				"\"one_thread\": %.2f, \"two_threads\": %.2f, "
+				"\"speedup_one\": %.2f, \"speedup_two\": %.2f, \"scaling\": %.2f}",
+				separator, r->epc->name, r->names[i], r->times[0][i], r->times[1][i],
+				r->times[0][0] / r->times[0][i], r->times[1][0] / r->times[1][i],
+				2 * r->times[0][i] / r->times[1][i]);
+			separator = ",";
+		}
+	}
 	fprintf(out, "\n]}\n");
 	return fclose(out);
 }
 
 int main(int argc, char **argv)
 {
-	struct sgx_epc_pool *pool = make_pool();
-	struct allocator all[MAX_ALLOCATORS] = {
-		{ "linux-shaped", make_fifo(), churn_fifo },
-		{ "pool", pool, churn_pool },
-		{ "pool, cache named", pool, churn_cache },
-	};
-	unsigned int i;
-	size_t nr = 3;
+	static struct result results[NR_EPCS];
+	size_t i;
 
 	if (argc != 1 && (argc != 3 || strcmp(argv[1], "--json"))) {
 		fprintf(stderr, "usage: %s [--json FILE]\n", argv[0]);
@@ -385,18 +447,14 @@ int main(int argc, char **argv)
 	srand(1);
 	for (i = 0; i < NR_SLOTS; i++)
 		slots[i] = (uint16_t)((unsigned int)rand() % NR_HELD);
-#ifdef HAVE_MEMPOOL
-	nr += mempool_make(&all[nr]);
-#endif
-	if (nr == 3)
-		printf("rte_mempool: not here (libdpdk-dev)\n");
 
-	for (i = 0; i < MAX_THREADS; i++)
-		compare(all, nr, i + 1);
-	print_table(all, nr);
-	free(all[0].ctx);
-	sgx_epc_pool_destroy(pool);
-	if (argc == 3 && write_json(argv[2], all, nr)) {
+	printf("alloc+free of one page, %u held per thread, slowest thread, median of %u rounds\n",
+	       NR_HELD, NR_ROUNDS);
+	for (i = 0; i < NR_EPCS; i++) {
+		run(&epcs[i], &results[i]);
+		print_table(&results[i]);
+	}
+	if (argc == 3 && write_json(argv[2], results)) {
 		fprintf(stderr, "%s: %s: %s\n", argv[0], argv[2], strerror(errno));
 		return 1;
 	}

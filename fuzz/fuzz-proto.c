@@ -20,11 +20,15 @@
  * looks like a leak; pages and descriptors are counted here)
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../tests/isa/fixture.h"
@@ -197,17 +201,38 @@ static void keep_or_close(struct world *w, int reply, bool over)
 	w->pending[i] = reply;
 }
 
+/* Mostly two of the right kind, of an address space that has nothing registered. */
+static void send_uffds(struct world *w, int reply)
+{
+	const uint8_t how = (uint8_t)take(w, 1);
+	int fds[4] = { -1, -1, reply, reply };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct uffdio_api api = { .api = UFFD_API };
+
+		fds[i] = (int)syscall(SYS_userfaultfd, (how & 1 << i ? 0 : O_NONBLOCK) |
+				      O_CLOEXEC | UFFD_USER_MODE_ONLY);
+		if (!(how & 4 << i))
+			ioctl(fds[i], UFFDIO_API, &api);
+	}
+	raw_send(reply, "", 1, fds + (how >> 7), how & 0x40 ? how >> 4 & 3 : 2);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void any_request(struct world *w, int sock)
 {
 	static const unsigned int commands[] = {
 		SGX_IOC_ENCLAVE_CREATE, SGX_IOC_ENCLAVE_ADD_PAGES, SGX_IOC_ENCLAVE_ADD_PAGES,
-		SGX_IOC_ENCLAVE_INIT, SGX_IOC_ENCLAVE_PROVISION, 0,
+		SGX_IOC_ENCLAVE_INIT, SGX_IOC_ENCLAVE_PROVISION,
+		SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS, SGX_IOC_ENCLAVE_MODIFY_TYPES,
+		SGX_IOC_ENCLAVE_REMOVE_PAGES, 0,
 	};
 	struct proto_request req = { .magic = PROTO_MAGIC };
 	const uint8_t how = (uint8_t)take(w, 1);
 	int reply;
 
-	req.op = how & 7 ? PROTO_OP_IOCTL + (how & 3) : PROTO_OP_IOCTL;
+	req.op = PROTO_OP_IOCTL + (how & 7) % PROTO_OP_JOIN;
 	req.a = req.op == PROTO_OP_IOCTL ? commands[take(w, 1) % NR(commands)] :
 		req.op == PROTO_OP_ENCLU ? take(w, 1) % 6 : take_number(w);
 	req.b = take_number(w);
@@ -227,6 +252,8 @@ static void any_request(struct world *w, int sock)
 	reply = raw_begin(sock, &req);
 	if (reply < 0)
 		return;
+	if (req.op == PROTO_OP_JOIN)
+		send_uffds(w, reply);
 	if (req.source_size && how & 0x80)
 		answer(w, reply, &(struct proto_frame){ .kind = PROTO_SOURCE,
 							.size = req.source_size });

@@ -99,8 +99,8 @@ static int open_any(int dirfd, const char *path, int flags, mode_t mode)
 
 	if (file)
 		return open_device(file, flags);
-	if (cpuinfo_is_named(path, flags)) {
-		fd = cpuinfo_open(flags);
+	if (proc_is_named(path, flags)) {
+		fd = proc_open(path, flags);
 		return fd < 0 ? fail(-fd) : fd;
 	}
 	if (!next)
@@ -165,9 +165,9 @@ CLIENT_EXPORT int __openat64_2(int dirfd, const char *path, int flags)
 	return open_any(dirfd, path, flags | O_LARGEFILE, 0);
 }
 
-static FILE *fopen_cpuinfo(const char *mode)
+static FILE *fopen_proc(const char *path, const char *mode)
 {
-	const int fd = cpuinfo_open(strchr(mode, 'e') ? O_CLOEXEC : 0);
+	const int fd = proc_open(path, strchr(mode, 'e') ? O_CLOEXEC : 0);
 	FILE *stream;
 
 	if (fd < 0) {
@@ -188,8 +188,8 @@ static FILE *fopen_any(const char *path, const char *mode)
 	FILE *stream;
 	int fd;
 
-	if (!file && mode[0] == 'r' && !strchr(mode, '+') && cpuinfo_is_named(path, O_RDONLY))
-		return fopen_cpuinfo(mode);
+	if (!file && mode[0] == 'r' && !strchr(mode, '+') && proc_is_named(path, O_RDONLY))
+		return fopen_proc(path, mode);
 	if (!file) {
 		if (!next)
 			next = (FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, "fopen");
@@ -219,7 +219,7 @@ CLIENT_EXPORT FILE *fopen64(const char *restrict path, const char *restrict mode
 
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "one structure on x86-64");
 
-static int stat_device(const struct device_file *file, struct stat *st)
+int file_stat(const struct device_file *file, struct stat *st)
 {
 	/* Like its neighbour among the character devices, but for the number. */
 	long ret = sys_call(SYS_newfstatat, AT_FDCWD, (long)"/dev/null", (long)st, 0);
@@ -244,7 +244,7 @@ static int stat_any(int dirfd, const char *path, struct stat *st, int flags)
 	if (!file && is_empty(path) && (flags & AT_EMPTY_PATH))
 		file = file_of(dirfd);
 	if (file)
-		return stat_device(file, st);
+		return file_stat(file, st);
 	ret = sys_call(SYS_newfstatat, dirfd, (long)path, (long)st, flags);
 	return ret ? fail((int)-ret) : 0;
 }
@@ -257,7 +257,7 @@ static int fstat_any(int fd, struct stat *st)
 	if (ret)
 		return fail((int)-ret);
 	file = S_ISSOCK(st->st_mode) ? file_of(fd) : NULL;
-	return file ? stat_device(file, st) : 0;
+	return file ? file_stat(file, st) : 0;
 }
 
 CLIENT_EXPORT int stat(const char *path, struct stat *st)

@@ -4,6 +4,7 @@
 #define SWSGX_CLIENT_FILES_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 
 struct device_file {
 	const char *path;
@@ -14,13 +15,16 @@ struct device_file {
 /** file_named() - the device file called @path; NULL when it is none, or NULL. */
 const struct device_file *file_named(const char *path);
 
-/** cpuinfo_is_named() - would open(@path, @flags) read what processor there is? */
-bool cpuinfo_is_named(const char *path, int flags);
+/** file_stat() - what stat(2) says of @file.  0, or -1 and errno. */
+int file_stat(const struct device_file *file, struct stat *st);
+
+/** proc_is_named() - would open(@path, @flags) read something else than the host's? */
+bool proc_is_named(const char *path, int flags);
 
 /**
- * cpuinfo_open() - open it as it is on a machine with SGX.
+ * proc_open() - open it as it is on a machine with SGX.
  * Return: a descriptor to read from; -errno.
  */
-int cpuinfo_open(int flags);
+int proc_open(const char *path, int flags);
 
 #endif /* SWSGX_CLIENT_FILES_H */

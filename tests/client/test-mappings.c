@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -383,6 +384,81 @@ static void pages_of_a_call_that_failed_half_way_show(void **state)
 	munmap(src, PAGE_SIZE);
 }
 
+/* --- what is shown of them ------------------------------------------------------------- */
+
+/* Rights of the line about @addr in what @f says; empty when no device is mapped there. */
+static void find_in_maps(FILE *f, const void *addr, char rights[5])
+{
+	unsigned long start, end, offset, inode, last_end = 0;
+	unsigned int major, minor;
+	char line[512], perms[5], path[256];
+
+	rights[0] = '\0';
+	while (fgets(line, sizeof(line), f)) {
+		path[0] = '\0';
+		assert_true(sscanf(line, "%lx-%lx %4s %lx %x:%x %lu %255s", &start, &end, perms,
+				   &offset, &major, &minor, &inode, path) >= 7);
+		assert_true(last_end <= start && start < end);
+		last_end = end;
+		assert_null(strstr(path, "memfd:sgx"));
+		if (strcmp(path, "/dev/sgx_enclave"))
+			continue;
+		/* Nowhere else, however we look at the pages ourselves. */
+		assert_true(start >= (uintptr_t)encl.base);
+		assert_true(end <= (uintptr_t)encl.base + encl.size);
+		if ((uintptr_t)addr >= start && (uintptr_t)addr < end)
+			memcpy(rights, perms, sizeof(perms));
+	}
+}
+
+static void assert_maps(const void *addr, const char *rights)
+{
+	char own[32], found[5];
+	const char *const paths[] = { "/proc/self/maps", own };
+
+	snprintf(own, sizeof(own), "/proc/%d/maps", getpid());
+	for (unsigned int i = 0; i < 2; i++) {
+		FILE *f = fopen(paths[i], "r");
+
+		assert_non_null(f);
+		find_in_maps(f, addr, found);
+		fclose(f);
+		assert_string_equal(found, rights);
+	}
+}
+
+static void maps_show_the_device(void **state)
+{
+	const int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	char found[5];
+	FILE *f;
+
+	assert_true(fd >= 0);
+	f = fdopen(fd, "r");
+	find_in_maps(f, heap(0), found);
+	fclose(f);
+	assert_string_equal(found, "rw-s");
+	assert_maps(encl.base + ENCL_CODE_OFFSET, "r-xs");
+	/* Its rights are what was asked for, though nobody but the processor gets at it. */
+	assert_maps((void *)test_tcs(&encl, 0), "rw-s");
+}
+
+static void maps_show_parts_as_they_are_now(void **state)
+{
+	assert_int_equal(mprotect(heap(10), PAGE_SIZE, PROT_READ), 0);
+	assert_int_equal(munmap(heap(20), PAGE_SIZE), 0);
+	assert_ptr_equal(mmap(heap(30), PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS |
+			      MAP_FIXED, -1, 0), heap(30));
+	assert_maps(heap(9), "rw-s");
+	assert_maps(heap(10), "r--s");
+	assert_maps(heap(11), "rw-s");
+	assert_maps(heap(20), "");
+	assert_maps(heap(21), "rw-s");
+	assert_maps(heap(30), "");
+	assert_maps(heap(31), "rw-s");
+	assert_maps(stderr, "");
+}
+
 static int setup(void **state)
 {
 	alarm(60);
@@ -431,6 +507,8 @@ int main(void)
 		EACH(mremap_refuses_the_enclave_only),
 		EACH(tcs_cannot_be_read_or_written),
 		EACH(hole_of_the_enclave_is_filled_with_a_pending_page),
+		EACH(maps_show_the_device),
+		EACH(maps_show_parts_as_they_are_now),
 		cmocka_unit_test(hole_before_initialization_is_sigbus),
 		AHEAD(pages_show_in_mappings_made_before),
 		AHEAD(pages_added_by_a_child_show_in_the_parent),

@@ -282,7 +282,7 @@ CLIENT_SIGSAFE struct client_thread *client_thread_peek(void);
  */
 CLIENT_SIGSAFE struct client_thread *client_thread_of(const ucontext_t *uc);
 
-/** client_thread_trapped() - the record of this thread, for a signal of its own.  FS is the host's. */
+/** client_thread_trapped() - this thread's record, for a signal of its own.  FS is the host's. */
 CLIENT_SIGSAFE struct client_thread *client_thread_trapped(const ucontext_t *uc);
 
 /** client_thread_stack() - the alternate stack of @thread, as sigaltstack(2) wants it. */

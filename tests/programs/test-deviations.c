@@ -4,6 +4,7 @@
  * lists them.  These cases hold what happens now, so that the list is noticed
  * when it changes; on real SGX they fail.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #include "enclave.h"
+#include "ssa.h"
 
 static struct test_encl encl;
 
@@ -132,6 +134,21 @@ static void syscall_changes_rcx_before_its_fault(void **state)
 	assert_int_equal(rcx, (uintptr_t)encl.base + encl.heap_offset + sizeof(code));
 }
 
+/* A debugger sets TCS.FLAGS.DBGOPTIN so. */
+static void mem_file_does_not_write_a_tcs(void **state)
+{
+	const int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	const uint64_t flags = TCS_DBGOPTIN;
+
+	test_encl_free(&encl);
+	assert_int_equal(test_encl_build(&encl, &(struct test_config){ .attributes = ATTR_DEBUG }),
+			 0);
+	assert_true(fd >= 0);
+	/* hardware: 8 */
+	assert_int_equal(pwrite(fd, &flags, 8, (off_t)(test_tcs(&encl, 0) + 8)), -1);
+	close(fd);
+}
+
 static int build(void **state)
 {
 	return test_encl_build(&encl, &(struct test_config){ .nr_ssa = 2, .heap_pages = 1, .heap_exec = true });
@@ -154,6 +171,7 @@ int main(void)
 		EACH(xcr0_in_pages_that_are_writable_is_the_hosts),
 		EACH(segments_are_loaded_inside),
 		EACH(syscall_changes_rcx_before_its_fault),
+		EACH(mem_file_does_not_write_a_tcs),
 	};
 
 	return cmocka_run_group_tests_name("deviations", tests, NULL, NULL);

@@ -3,6 +3,7 @@
  * What runtimes take for granted of the machine and the system around enclaves.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/auxvec.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <cmocka.h>
 
 #include "enclave.h"
+#include "ssa.h"
 
 #define HWCAP2_FSGSBASE 2u
 #define ARCH_REQ_XCOMP_PERM 0x1023
@@ -83,9 +85,33 @@ static void permission_for_tiles_is_the_systems_to_give(void **state)
 		assert_true(errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS);
 }
 
+/* Eight bytes at a time, as the processor moves them. */
+static void debuggers_read_and_write_by_the_mem_file(void **state)
+{
+	const off_t probe = (off_t)((uintptr_t)encl.base + ENCL_PROBE_OFFSET);
+	const off_t tcs = (off_t)test_tcs(&encl, 0);
+	struct test_op op = { .kind = OP_WRITE, .addr = (uint64_t)probe, .value = 0x61 };
+	const int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	uint64_t word = 0;
+
+	assert_true(fd >= 0);
+	test_enter(&encl, 0, &op);
+	assert_int_equal(pread(fd, &word, 8, probe), 8);
+	assert_int_equal(word & 0xff, 0x61);
+	word = 0x6262;
+	assert_int_equal(pwrite(fd, &word, 8, probe), 8);
+	op.kind = OP_READ;
+	test_enter(&encl, 0, &op);
+	assert_int_equal(op.result, 0x62);
+
+	assert_int_equal(pread(fd, &word, 8, tcs + (off_t)offsetof(struct tcs, ossa)), 8);
+	assert_int_equal(word, ENCL_THREAD_OFFSET + ENCL_THREAD_SSA);
+	close(fd);
+}
+
 static int setup(void **state)
 {
-	return test_encl_build(&encl, &(struct test_config){ 0 });
+	return test_encl_build(&encl, &(struct test_config){ .attributes = ATTR_DEBUG });
 }
 
 static int teardown(void **state)
@@ -101,6 +127,7 @@ int main(void)
 		cmocka_unit_test(bases_can_be_changed_without_a_system_call),
 		cmocka_unit_test(stack_outside_grows_by_writes_of_the_enclave),
 		cmocka_unit_test(attestation_service_is_absent),
+		cmocka_unit_test(debuggers_read_and_write_by_the_mem_file),
 		cmocka_unit_test(permission_for_tiles_is_the_systems_to_give),
 	};
 

@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -26,6 +27,9 @@
 #define SPIN_ROUNDS 150000000ull
 
 #define NR_SENT 200
+
+/* How much longer the longest case takes: the program's argument, else 1. */
+static uint64_t factor = 1;
 
 static struct test_encl encl;
 static _Thread_local int thread_word = 4242;
@@ -107,7 +111,7 @@ static void compute_under_timer(uint64_t rounds, int flags)
 
 static void timer_at_1_khz_does_not_change_a_computation(void **state)
 {
-	compute_under_timer(LONG_ROUNDS, 0);
+	compute_under_timer(LONG_ROUNDS * factor, 0);
 }
 
 static void nor_with_the_handler_on_an_alternate_stack(void **state)
@@ -319,7 +323,7 @@ static int teardown(void **state)
 
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		EACH(timer_at_1_khz_does_not_change_a_computation),
@@ -334,5 +338,7 @@ int main(void)
 		EACH(entry_with_all_signals_blocked),
 	};
 
+	if (argc > 1)
+		factor = strtoul(argv[1], NULL, 10);
 	return cmocka_run_group_tests_name("signals", tests, NULL, NULL);
 }

@@ -30,12 +30,22 @@
 
 static const struct test_config large = { .nr_threads = 2, .heap_pages = HEAP_PAGES };
 
+static uint64_t heap_of(const struct test_encl *e, unsigned int nr_threads)
+{
+	return (uintptr_t)e->base + ENCL_THREAD_OFFSET + nr_threads * ENCL_THREAD_SIZE;
+}
+
+static uint64_t heap(const struct test_encl *e)
+{
+	return heap_of(e, 2);
+}
+
 static uint64_t sweep_of(const struct test_encl *e, unsigned int thread,
 			 unsigned int nr_threads, uint64_t nr_pages)
 {
 	struct test_op op = {
 		.kind = OP_SWEEP,
-		.addr = (uintptr_t)e->base + ENCL_THREAD_OFFSET + nr_threads * ENCL_THREAD_SIZE,
+		.addr = heap_of(e, nr_threads),
 		.value = nr_pages,
 	};
 
@@ -128,7 +138,7 @@ static void parent_and_child_lose_no_store(void **state)
 	test_encl_free(&e);
 }
 
-#define STORM_WAVES 6u
+#define STORM_WAVES 3u
 #define STORM_CHILDREN 3u
 #define STORM_PAGES 300u	/* more than there is EPC */
 
@@ -147,8 +157,11 @@ static void *sweep_through(void *arg)
 {
 	struct storm *s = arg;
 
-	for (; !atomic_load(&s->over); s->nr_sweeps++)
+	/* Pauses, or those we wait for would get no page to keep. */
+	for (; !atomic_load(&s->over); s->nr_sweeps++) {
 		storm_sweep(s, 0);
+		usleep(5000);
+	}
 	return NULL;
 }
 
@@ -170,8 +183,10 @@ static void *build_through(void *arg)
 {
 	struct storm *s = arg;
 
-	while (!atomic_load(&s->over))
+	while (!atomic_load(&s->over)) {
 		s->nr_failed += !small_one_works();
+		usleep(1000);
+	}
 	return NULL;
 }
 
@@ -243,6 +258,58 @@ static void stopped_process_gives_its_pages(void **state)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	assert_int_equal(sweep(&e, 0), 2 * HEAP_PAGES);
+	test_encl_free(&e);
+}
+
+/* Killed anywhere, also while its page is fetched: the other one goes on. */
+static void one_of_two_is_killed(void **state)
+{
+	struct test_encl e;
+	uint64_t before;
+	int status;
+	pid_t pid;
+
+	build(&e);
+	pid = fork();
+	if (!pid)
+		for (;;)
+			sweep(&e, 1);
+	before = sweep(&e, 0);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	/* What it had counted until then stays, and no more comes. */
+	assert_true(sweep(&e, 0) >= before + HEAP_PAGES);
+	before = sweep(&e, 0);
+	assert_int_equal(sweep(&e, 0), before + HEAP_PAGES);
+	test_encl_free(&e);
+}
+
+/* The kernel raises no fault a handler could serve, and sees no empty page either. */
+static void system_call_on_a_page_that_is_away_is_efault(void **state)
+{
+	unsigned int nr_refused = 0;
+	struct test_encl e;
+	uint64_t value;
+	int fds[2];
+
+	build(&e);
+	sweep(&e, 0);
+	assert_int_equal(pipe(fds), 0);
+	for (uint64_t i = 0; i < HEAP_PAGES; i++) {
+		const void *page = (void *)(heap(&e) + i * PAGE_SIZE);
+
+		if (write(fds[1], page, sizeof(value)) < 0) {
+			assert_int_equal(errno, EFAULT);
+			nr_refused++;
+			continue;
+		}
+		assert_int_equal(read(fds[0], &value, sizeof(value)), sizeof(value));
+		assert_int_equal(value, 1);
+	}
+	assert_in_range(nr_refused, HEAP_PAGES / 4, HEAP_PAGES);
+	assert_int_equal(sweep(&e, 0), 2 * HEAP_PAGES);
+	close(fds[0]);
+	close(fds[1]);
 	test_encl_free(&e);
 }
 
@@ -323,6 +390,8 @@ int main(void)
 		cmocka_unit_test(parent_and_child_lose_no_store),
 		cmocka_unit_test(children_of_a_threaded_parent_come_and_go),
 		cmocka_unit_test(stopped_process_gives_its_pages),
+		cmocka_unit_test(one_of_two_is_killed),
+		cmocka_unit_test(system_call_on_a_page_that_is_away_is_efault),
 		cmocka_unit_test(timer_interrupts_while_everything_pages),
 		cmocka_unit_test(without_userfaultfd_enclaves_stay),
 	};

@@ -74,6 +74,7 @@ struct client_encl {
 	uint8_t *pages;		/* the alias: the whole ELRANGE, for SSA and TCS */
 	struct proto_shared *shared;
 	const uint16_t *mirror;
+	uint8_t *slots;		/* see exits.c; NULL: none */
 	size_t shared_size;
 };
 
@@ -263,7 +264,11 @@ struct client_thread {
 	bool dispatch_asked;	/* and was told so, in this process */
 	uint64_t deferred_mask;	/* 8: the signal mask to restore then */
 	struct isa_regs entry;	/* 16: what the enclave starts with */
-	struct isa_thread isa;
+	/* For an exit without a trap; the frame is 0 when there can be none. */
+	uint64_t exit_frame;	/* 176 */
+	uint64_t *exit_state;	/* 184: TCS.STATE */
+	uint64_t *exit_count;	/* 192: where the block counts the thread */
+	struct isa_thread isa;	/* 200 */
 	struct client_encl *encl; /* the one isa is, or was last, inside */
 	stack_t user_stack;	/* the program's sigaltstack */
 	int tid;
@@ -307,7 +312,7 @@ void client_thread_forked(void);
  * client_encl_scan() - make them trap in the pages of @encl between @start and @end
  * that are code by now; see traps.h.  Hold @encl, not the lock.  Not in a handler.
  */
-void client_encl_scan(const struct client_encl *encl, uint64_t start, uint64_t end);
+void client_encl_scan(struct client_encl *encl, uint64_t start, uint64_t end);
 
 /** traps_forget() - the memory of @encl goes away.  Lock held. */
 void traps_forget(const struct client_encl *encl);

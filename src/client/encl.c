@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "client.h"
+#include "exits.h"
 #include "sys.h"
 
 /* Our descriptors stay out of the way of programs that count theirs. */
@@ -129,6 +130,7 @@ static void drop_memory(struct client_encl *encl)
 	if (!encl->size)
 		return;
 	traps_forget(encl);
+	exits_forget(encl);
 	sys_munmap(encl->pages, encl->size);
 	sys_munmap(encl->shared, encl->shared_size);
 	sys_close(encl->pages_fd);

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "client.h"
+#include "exits.h"
 #include "sys.h"
 #include "traps.h"
 
@@ -74,6 +75,7 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	out = leaf == ISA_ENCLU_EENTER ? isa_eenter(&thread->isa, &view, r)
 				       : isa_eresume(&thread->isa, &view, r, xsave);
 	if (isa_is_done(out)) {
+		thread->exit_frame = 0;
 		client_syscalls_arm(thread);
 		client_syscalls_inside(thread);
 		if (leaf == ISA_ENCLU_ERESUME)
@@ -261,6 +263,7 @@ struct enter_result client_enter_fast(struct isa_regs *r)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	out = client_enclu_outside(thread, r, &xsave);
 	if (isa_is_done(out)) {
+		exits_prepare(thread, r);
 		thread->entry = *r;
 		return (struct enter_result){ .value = (uintptr_t)thread };
 	}

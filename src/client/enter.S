@@ -53,13 +53,22 @@
 #define THREAD_CRITICAL 0
 #define THREAD_DEFERRED 1
 #define THREAD_DEFERRED_MASK 8
+#define THREAD_SELECTOR 2
 #define THREAD_ENTRY 16
+#define THREAD_EXIT_FRAME 176
+#define THREAD_EXIT_STATE 184
+#define THREAD_EXIT_COUNT 192
+#define THREAD_INSIDE 200
+#define THREAD_HOST_FSBASE 296
+#define THREAD_HOST_GSBASE 304
 
 	.text
 	.globl	client_vdso_enter_enclave
 	.hidden	client_vdso_enter_enclave
 	.globl	client_vdso_aep, client_vdso_exception
 	.hidden	client_vdso_aep, client_vdso_exception
+	.globl	client_vdso_return
+	.hidden	client_vdso_return
 	.globl	client_enter_begin, client_enter_end
 	.hidden	client_enter_begin, client_enter_end
 	.type	client_vdso_enter_enclave, @function
@@ -72,6 +81,7 @@ client_vdso_enter_enclave:
 	.cfi_def_cfa_register %rbp
 	pushq	%rbx
 	.cfi_offset %rbx, -24
+	pushq	$0				/* the thread's record, once inside */
 	movl	%ecx, %eax
 
 .Lfunction:
@@ -95,6 +105,7 @@ client_vdso_enter_enclave:
 client_vdso_aep:
 	.byte	0x0f, 0x01, 0xd7		/* enclu */
 
+client_vdso_return:
 	/* EEXIT comes back here. */
 	movq	16(%rbp), %rbx
 	movl	$EEXIT, RUN_FUNCTION(%rbx)
@@ -238,6 +249,45 @@ client_enter_end:
 	jmp	client_vdso_aep
 	.cfi_endproc
 	.size	client_vdso_enter_enclave, . - client_vdso_enter_enclave
+
+	/*
+	 * EEXIT to client_vdso_return, from a slot: RBX is that address, RAX that
+	 * of the ENCLU.  The frame may be anybody's until the thread's record agrees;
+	 * a fault there ends at the ENCLU, as everything does up to the commit.  FS
+	 * and GS come before INSIDE, and what sets the TCS free comes last.
+	 */
+	.globl	client_exit_begin, client_exit_real, client_exit_commit
+	.globl	client_exit_free, client_exit_freed, client_exit_done
+	.hidden	client_exit_begin, client_exit_real, client_exit_commit
+	.hidden	client_exit_free, client_exit_freed, client_exit_done
+client_exit_begin:
+	movq	-16(%rbp), %rcx
+	cmpq	%rbp, THREAD_EXIT_FRAME(%rcx)
+	jne	.Lunfit
+	cmpb	$0, THREAD_INSIDE(%rcx)
+	jne	client_exit_commit
+.Lunfit:
+	movq	%rax, %rcx
+client_exit_real:
+	movl	$EEXIT, %eax
+	jmp	*%rcx
+client_exit_commit:
+	movb	$0, THREAD_SELECTOR(%rcx)
+	movq	THREAD_HOST_FSBASE(%rcx), %rax
+	wrfsbase %rax
+	movq	THREAD_HOST_GSBASE(%rcx), %rax
+	wrgsbase %rax
+	movb	$0, THREAD_INSIDE(%rcx)
+	movq	THREAD_EXIT_STATE(%rcx), %rax
+	movq	$0, (%rax)
+client_exit_free:
+	movq	THREAD_EXIT_COUNT(%rcx), %rax
+	lock subq $1, (%rax)
+client_exit_freed:
+	leaq	client_vdso_aep(%rip), %rcx
+	movl	$EEXIT, %eax
+	jmp	client_vdso_return
+client_exit_done:
 
 	/* Run handler(sig, info, ucontext) on the stack that holds its frame. */
 	/* rdi: frame, rsi: signal mask, rdx: handler, rcx: sig, r8: info, r9: ucontext */

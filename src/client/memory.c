@@ -11,6 +11,7 @@
 #include <sys/personality.h>
 
 #include "client.h"
+#include "exits.h"
 #include "source.h"
 #include "sys.h"
 
@@ -90,6 +91,8 @@ static long map_enclave(struct client_encl *encl, const void *addr, uint64_t siz
 	if (sys_is_error((void *)start))
 		return (long)start;
 	ret = may_map(encl, start, start + size, prot);
+	if (!ret && encl->size && exits_attach(encl))
+		ret = -ENOMEM;
 	if (!ret)
 		ret = show(&(struct client_vma){ start, start + size, prot, offset - start, encl });
 	if (!ret && prot & PROT_EXEC)

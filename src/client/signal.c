@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "exits.h"
 #include "sys.h"
 #include "traps.h"
 
@@ -308,6 +309,7 @@ static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
 	/* As entry checked it: the block is the program's to scribble on. */
 	const uint64_t xfrm = thread->isa.xfrm;
 
+	thread->exit_frame = 0;
 	isa_aex(&thread->isa, r, event, client_xstate_of(uc));
 	client_xstate_init(uc, xfrm, event->exception ? event->vector : -1);
 	regs_to(uc, r);
@@ -526,6 +528,7 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 {
 	ucontext_t *uc = ucontext;
 	struct client_thread *thread = client_thread_of(uc);
+	enum exit_state exit;
 	struct isa_regs r;
 	bool done;
 
@@ -537,6 +540,15 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 		client_set_bases(thread->isa.host_fsbase, thread->isa.host_gsbase);
 	}
 
+	exit = thread ? exits_interrupted(thread, &r) : EXIT_NONE;
+	if (exit != EXIT_NONE)
+		regs_to(uc, &r);
+	/* What the exit looked at was not ours: let the ENCLU do it. */
+	if (exit == EXIT_BEGUN && is_trap(sig, info)) {
+		client_enclu_inside(thread, &r);
+		regs_to(uc, &r);
+		return;
+	}
 	if (thread && thread->isa.inside && in_entry_window(&r)) {
 		r = thread->entry;
 		thread->critical = false;

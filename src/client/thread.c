@@ -26,7 +26,14 @@
 _Static_assert(sizeof(struct client_thread) <= RECORD_SIZE, "a record is one page");
 _Static_assert(offsetof(struct client_thread, deferred) == 1 &&
 	       offsetof(struct client_thread, deferred_mask) == 8 &&
+	       offsetof(struct client_thread, selector) == 2 &&
 	       offsetof(struct client_thread, entry) == 16 &&
+	       offsetof(struct client_thread, exit_frame) == 176 &&
+	       offsetof(struct client_thread, exit_state) == 184 &&
+	       offsetof(struct client_thread, exit_count) == 192 &&
+	       offsetof(struct client_thread, isa.inside) == 200 &&
+	       offsetof(struct client_thread, isa.host_fsbase) == 296 &&
+	       offsetof(struct client_thread, isa.host_gsbase) == 304 &&
 	       offsetof(struct isa_regs, rip) == 128 &&
 	       offsetof(struct isa_regs, gsbase) == 152, "enter.S");
 

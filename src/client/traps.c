@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "decode.h"
+#include "exits.h"
 #include "traps.h"
 
 #define BEHIND 8u	/* instructions that must follow */
@@ -137,17 +138,29 @@ static void replace(uint8_t *opcode, uint8_t with)
 	__atomic_store_n(opcode, with, __ATOMIC_RELEASE);
 }
 
-static void scan_code(const struct code *c, uint8_t *from, uint8_t *to, bool narrow)
+static void scan_enclu(const struct code *c, struct client_encl *encl, uint8_t *site)
 {
+	bool made;
+	const size_t size = exits_match(encl, site, c->start, &made);
+
+	if (size && (made || (!exits_are_exact() && decoder_load() &&
+			      is_instruction(c, site - size))))
+		exits_replace(encl, site, size);
+}
+
+static void scan_code(const struct code *c, struct client_encl *encl, uint8_t *from, uint8_t *to)
+{
+	const bool narrow = encl->shared->blk.xfrm != client_xcr0();
 	uint8_t *at = from;
 
-	while ((at = memchr(at, 0x0f, (size_t)(to - at)))) {
-		const uint8_t trap = trap_for(at, (size_t)(c->end - at), narrow);
+	for (; at < to && (at = memchr(at, 0x0f, (size_t)(to - at))); at++) {
+		const size_t left = (size_t)(c->end - at);
+		const uint8_t trap = trap_for(at, left, narrow);
 
 		if (trap && decoder_load() && is_instruction(c, at))
 			replace(at + 1, trap);
-		if (++at == to)
-			break;
+		else if (left >= 3 && at[1] == 0x01 && at[2] == 0xd7)
+			scan_enclu(c, encl, at);
 	}
 }
 
@@ -166,9 +179,8 @@ static bool in_bounds(const struct client_encl *encl, uint64_t addr)
 }
 
 /* A run of code pages that holds @addr, looking one page farther than what is scanned. */
-static void scan_run(const struct client_encl *encl, uint64_t start, uint64_t end)
+static void scan_run(struct client_encl *encl, uint64_t start, uint64_t end)
 {
-	const bool narrow = encl->shared->blk.xfrm != client_xcr0();
 	const uint64_t before = in_bounds(encl, start - SGX_PAGE_SIZE) &&
 				is_code(encl, start - SGX_PAGE_SIZE) ? SGX_PAGE_SIZE : 0;
 	const uint64_t behind = in_bounds(encl, end) && is_code(encl, end) ? SGX_PAGE_SIZE : 0;
@@ -176,10 +188,10 @@ static void scan_run(const struct client_encl *encl, uint64_t start, uint64_t en
 	uint8_t *const to = encl->pages + (end - encl->base);
 	const struct code c = { from - before, to + behind };
 
-	scan_code(&c, from, to, narrow);
+	scan_code(&c, encl, from, to);
 }
 
-void client_encl_scan(const struct client_encl *encl, uint64_t start, uint64_t end)
+void client_encl_scan(struct client_encl *encl, uint64_t start, uint64_t end)
 {
 	uint64_t lo, hi;
 

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * EEXIT without a trap, for enclaves entered through our vDSO function.
+ *
+ * "mov $4, %eax" right before an ENCLU becomes a jump to a slot near the
+ * enclave.  The ENCLU stays, so that whoever jumps to it traps.  A slot looks
+ * whether RBX is where our function wants to be returned to: then that function's
+ * frame, which RBP points to again, leads to the thread's record, and what RBX,
+ * RCX and the flags hold does not matter any more.  In all other cases the slot
+ * goes to the ENCLU.
+ *
+ * Signals may interrupt all of this.  Before the exit is committed they find the
+ * thread at the ENCLU, after it at the end of the exit.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "client.h"
+#include "exits.h"
+#include "sys.h"
+
+#define NR_SLOTS 64u
+#define SLOT_SIZE 64u
+#define REGION_SIZE (NR_SLOTS * SLOT_SIZE)
+#define REGION_STEP 0x10000u
+#define REGION_TRIES 64u
+#define JUMP_LENGTH 5u
+#define REACH 0x7fff0000ll
+
+_Static_assert(REGION_SIZE == SGX_PAGE_SIZE, "one page");
+
+/* mov $4 to EAX and to RAX */
+static const struct pattern {
+	uint8_t size;
+	uint8_t code[7];
+} patterns[] = {
+	{ 5, { 0xb8, ISA_ENCLU_EEXIT, 0, 0, 0 } },
+	{ 7, { 0x48, 0xc7, 0xc0, ISA_ENCLU_EEXIT, 0, 0, 0 } },
+};
+#define NR_PATTERNS (sizeof(patterns) / sizeof(patterns[0]))
+
+bool exits_are_exact(void)
+{
+	static int known;
+
+	if (!known)
+		known = getenv(EXITS_EXACT_ENV) ? 2 : 1;
+	return known == 2;
+}
+
+/* --- slots -------------------------------------------------------------------- */
+
+/*
+ * Where a slot's parts are.  Up to the jump to the ENCLU no flag changes and RCX,
+ * which EEXIT sets, is all that is lost.
+ */
+#define SLOT_RETURN 2u		/* movabs $-return, %rcx */
+#define SLOT_ENCLU 22u		/* jmp enclu */
+#define SLOT_SITE 28u		/* movabs $enclu, %rax */
+#define SLOT_EXIT 38u		/* movabs $client_exit_fast, %rcx */
+
+static void fill_slot(uint8_t *slot, uint64_t site)
+{
+	static const uint8_t code[SLOT_SIZE] = {
+		0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0,	/*  0: movabs $-return, %rcx */
+		0x48, 0x8d, 0x0c, 0x19,			/* 10: lea (%rcx,%rbx), %rcx */
+		0xb8, ISA_ENCLU_EEXIT, 0, 0, 0,		/* 14: mov $4, %eax */
+		0xe3, 0x05,				/* 19: jrcxz 26 */
+		0xe9, 0, 0, 0, 0,			/* 21: jmp enclu */
+		0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,	/* 26: movabs $enclu, %rax */
+		0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0,	/* 36: movabs $client_exit_fast, %rcx */
+		0xff, 0xe1,				/* 46: jmp *%rcx */
+	};
+	const uint64_t back = -(uint64_t)(uintptr_t)client_vdso_return;
+	const uint64_t exit = (uintptr_t)client_exit_begin;
+	const int32_t rel = (int32_t)(site - ((uintptr_t)slot + SLOT_ENCLU + 4));
+
+	memcpy(slot, code, sizeof(code));
+	memcpy(slot + SLOT_RETURN, &back, sizeof(back));
+	memcpy(slot + SLOT_ENCLU, &rel, sizeof(rel));
+	memcpy(slot + SLOT_SITE, &site, sizeof(site));
+	memcpy(slot + SLOT_EXIT, &exit, sizeof(exit));
+}
+
+static bool reserve_at(struct client_encl *encl, uint64_t addr)
+{
+	void *p = sys_mmap((void *)(uintptr_t)addr, REGION_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (sys_is_error(p))
+		return false;
+	if ((uintptr_t)p != addr) {
+		sys_munmap(p, REGION_SIZE);
+		return false;
+	}
+	/* What is not a slot of ours traps. */
+	memset(p, 0xcc, REGION_SIZE);
+	sys_mprotect(p, REGION_SIZE, PROT_READ | PROT_EXEC);
+	encl->slots = p;
+	return true;
+}
+
+/*
+ * The same place for every process that maps the enclave, for the jumps are in
+ * memory they share.  The first one chooses it, near the enclave.
+ */
+static bool reserve(struct client_encl *encl)
+{
+	_Atomic uint64_t *const place = &encl->shared->slots;
+	uint64_t chosen = atomic_load(place);
+
+	if (chosen)
+		return reserve_at(encl, chosen);
+	for (unsigned int i = 1; i <= REGION_TRIES; i++) {
+		const uint64_t below = encl->base - i * REGION_STEP;
+		const uint64_t above = encl->base + encl->size + (i - 1) * REGION_STEP;
+
+		if ((below < encl->base && below >= REGION_STEP && reserve_at(encl, below)) ||
+		    reserve_at(encl, above))
+			break;
+	}
+	if (!encl->slots)
+		return false;
+	if (atomic_compare_exchange_strong(place, &chosen, (uintptr_t)encl->slots))
+		return true;
+	/* Another process was faster. */
+	sys_munmap(encl->slots, REGION_SIZE);
+	encl->slots = NULL;
+	return reserve_at(encl, chosen);
+}
+
+int exits_attach(struct client_encl *encl)
+{
+	if (encl->slots || !atomic_load(&encl->shared->slots))
+		return 0;
+	return reserve(encl) ? 0 : -1;
+}
+
+void exits_forget(struct client_encl *encl)
+{
+	if (encl->slots)
+		sys_munmap(encl->slots, REGION_SIZE);
+	encl->slots = NULL;
+}
+
+static uint8_t *slot_number(struct client_encl *encl, size_t i)
+{
+	return encl->slots + i * SLOT_SIZE;
+}
+
+/* Threads may run in other slots meanwhile, and in this one when it is set already. */
+static bool set_slot(const struct client_encl *encl, uint8_t *slot, uint64_t site)
+{
+	if (!memcmp(slot + SLOT_SITE, &site, sizeof(site)))
+		return true;
+	if (sys_mprotect(encl->slots, REGION_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) < 0)
+		return false;
+	fill_slot(slot, site);
+	sys_mprotect(encl->slots, REGION_SIZE, PROT_READ | PROT_EXEC);
+	return true;
+}
+
+/* --- the enclave's code ---------------------------------------------------------- */
+
+static uint64_t address_of(const struct client_encl *encl, const uint8_t *code)
+{
+	return encl->base + (uint64_t)(code - encl->pages);
+}
+
+/* Which slot a jump at @code leads to; -1: none. */
+static long slot_of_jump(const struct client_encl *encl, const uint8_t *code)
+{
+	int32_t rel;
+	uint64_t offset;
+
+	memcpy(&rel, code + 1, sizeof(rel));
+	offset = address_of(encl, code) + JUMP_LENGTH + (uint64_t)(int64_t)rel -
+		 (uintptr_t)encl->slots;
+	return code[0] == 0xe9 && offset < REGION_SIZE && offset % SLOT_SIZE == 0
+		       ? (long)(offset / SLOT_SIZE)
+		       : -1;
+}
+
+size_t exits_match(const struct client_encl *encl, const uint8_t *site, const uint8_t *start,
+		   bool *made)
+{
+	*made = false;
+	for (size_t i = 0; i < NR_PATTERNS; i++) {
+		const struct pattern *p = &patterns[i];
+		const uint8_t *at = site - p->size;
+
+		if ((size_t)(site - start) < p->size)
+			continue;
+		*made = encl->slots && slot_of_jump(encl, at) >= 0;
+		/* Behind REX it would be another instruction. */
+		if (*made || (!memcmp(at, p->code, p->size) &&
+			      (at == start || (at[-1] & 0xf0) != 0x40)))
+			return p->size;
+	}
+	return 0;
+}
+
+static bool is_near(const struct client_encl *encl, uint64_t site)
+{
+	const int64_t distance = (int64_t)((uintptr_t)encl->slots - site);
+
+	return distance > -REACH && distance < REACH;
+}
+
+static size_t free_slot(struct client_encl *encl)
+{
+	size_t i = 0;
+
+	while (i < NR_SLOTS && *slot_number(encl, i) != 0xcc)
+		i++;
+	return i;
+}
+
+void exits_replace(struct client_encl *encl, uint8_t *site, size_t size)
+{
+	uint8_t jump[JUMP_LENGTH] = { 0xe9 };
+	uint8_t *const at = site - size;
+	uint8_t *slot;
+	int32_t rel;
+
+	if (!encl->slots && !reserve(encl))
+		return;
+	/* Another process made it, ours gets the slot. */
+	if (slot_of_jump(encl, at) >= 0) {
+		slot = slot_number(encl, (size_t)slot_of_jump(encl, at));
+		set_slot(encl, slot, address_of(encl, site));
+		return;
+	}
+	if (exits_are_exact() || !is_near(encl, address_of(encl, site)) ||
+	    free_slot(encl) == NR_SLOTS)
+		return;
+	slot = slot_number(encl, free_slot(encl));
+	if (!set_slot(encl, slot, address_of(encl, site)))
+		return;
+	rel = (int32_t)((uintptr_t)slot - (address_of(encl, at) + JUMP_LENGTH));
+	memcpy(jump + 1, &rel, sizeof(rel));
+	memcpy(at, jump, sizeof(jump));
+	__atomic_fetch_add(&encl->shared->nr_slots, 1, __ATOMIC_RELAXED);
+}
+
+/* --- threads ------------------------------------------------------------------------ */
+
+void exits_prepare(struct client_thread *thread, const struct isa_regs *entered)
+{
+	const uint64_t frame = entered->gpr[ISA_RBP];
+
+	thread->exit_state = &thread->isa.tcs->state;
+	thread->exit_count =
+		(uint64_t *)(uintptr_t)&thread->isa.view.blk->nr_inside[thread->isa.epoch_slot];
+	/* Where the function's frame has room for it, see enter.S. */
+	((uint64_t *)(uintptr_t)frame)[-2] = (uintptr_t)thread;
+	thread->exit_frame = thread->isa.save_tf ? 0 : frame;
+}
+
+static bool between(uint64_t rip, const char *first, const char *behind)
+{
+	return rip >= (uintptr_t)first && rip < (uintptr_t)behind;
+}
+
+/* The ENCLU that a thread is on the way to, still inside; 0: none. */
+static uint64_t site_of(const struct client_thread *thread, const struct isa_regs *r)
+{
+	const uint8_t *slots = thread->encl->slots;
+	uint64_t site;
+
+	if (slots && r->rip - (uintptr_t)slots < REGION_SIZE) {
+		memcpy(&site, slots + (r->rip - (uintptr_t)slots) / SLOT_SIZE * SLOT_SIZE + SLOT_SITE,
+		       sizeof(site));
+		return site;
+	}
+	if (between(r->rip, client_exit_begin, client_exit_real))
+		return r->gpr[ISA_RAX];
+	if (between(r->rip, client_exit_real, client_exit_commit))
+		return r->gpr[ISA_RCX];
+	return 0;
+}
+
+/* Released by the order of the steps that follow. */
+static void finish(struct client_thread *thread, struct isa_regs *r)
+{
+	if (r->rip < (uintptr_t)client_exit_free)
+		__atomic_store_n(thread->exit_state, 0, __ATOMIC_RELEASE);
+	if (r->rip < (uintptr_t)client_exit_freed)
+		__atomic_fetch_sub(thread->exit_count, 1, __ATOMIC_SEQ_CST);
+	r->rip = (uintptr_t)client_vdso_return;
+	r->gpr[ISA_RAX] = ISA_ENCLU_EEXIT;
+	r->gpr[ISA_RCX] = (uintptr_t)client_vdso_aep;
+}
+
+enum exit_state exits_interrupted(struct client_thread *thread, struct isa_regs *r)
+{
+	uint64_t site;
+
+	if (!thread->isa.inside) {
+		if (!between(r->rip, client_exit_commit, client_exit_done))
+			return EXIT_NONE;
+		finish(thread, r);
+		return EXIT_DONE;
+	}
+	if (between(r->rip, client_exit_commit, client_exit_done)) {
+		r->gpr[ISA_RAX] = ISA_ENCLU_EEXIT;
+		isa_eexit(&thread->isa, r);
+		return EXIT_DONE;
+	}
+	site = site_of(thread, r);
+	if (!site)
+		return EXIT_NONE;
+	r->rip = site;
+	r->gpr[ISA_RAX] = ISA_ENCLU_EEXIT;
+	return EXIT_BEGUN;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* EEXIT without a trap; see exits.c. */
+#ifndef SWSGX_CLIENT_EXITS_H
+#define SWSGX_CLIENT_EXITS_H
+
+#include "client.h"
+
+/* Labels of the exit in enter.S, in this order. */
+extern const char client_vdso_return[];	/* where our function wants to be returned to */
+extern const char client_exit_begin[], client_exit_real[], client_exit_commit[],
+	client_exit_free[], client_exit_freed[], client_exit_done[];
+
+/* Environment: set to ask for that. */
+#define EXITS_EXACT_ENV "SWSGX_EXACT"
+
+/** exits_are_exact() - did the user ask that nothing be replaced for speed? */
+bool exits_are_exact(void);
+
+/**
+ * exits_match() - is there something to replace right before the ENCLU at @site?
+ * @start: of executable memory.
+ * @made: set when it was replaced already, by a process we share the enclave with.
+ * Return: its size; 0 there is none.
+ */
+size_t exits_match(const struct client_encl *encl, const uint8_t *site, const uint8_t *start,
+		   bool *made);
+
+/** exits_replace() - do so with the @size bytes before @site.  Not in a handler. */
+void exits_replace(struct client_encl *encl, uint8_t *site, size_t size);
+
+/**
+ * exits_attach() - @encl is known to this process now: have the place its jumps
+ * lead to, if it has some.  Return: 0; -1 something else is there.
+ */
+int exits_attach(struct client_encl *encl);
+
+/** exits_forget() - @encl's memory goes away. */
+void exits_forget(struct client_encl *encl);
+
+/** exits_prepare() - @thread is about to enter, by our function with these registers. */
+CLIENT_SIGSAFE void exits_prepare(struct client_thread *thread, const struct isa_regs *entered);
+
+/**
+ * exits_interrupted() - a signal found @thread with registers @r.
+ * Return: EXIT_BEGUN when it was on the way out: @r is at the ENCLU now;
+ * EXIT_DONE when it was through, and @r is outside; EXIT_NONE: not ours.
+ */
+enum exit_state { EXIT_NONE, EXIT_BEGUN, EXIT_DONE };
+CLIENT_SIGSAFE enum exit_state exits_interrupted(struct client_thread *thread,
+						 struct isa_regs *r);
+
+#endif /* SWSGX_CLIENT_EXITS_H */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What going in and out of an enclave costs: EENTER and EEXIT through the vDSO
- * function, against bare SIGILL round trips, which is what each ENCLU would
- * cost if it did nothing but trap.  Both run in turns.
+ * function, against the same with an EEXIT that traps, and against bare SIGILL
+ * round trips, which is what each ENCLU would cost if it did nothing but trap.
+ * All run in turns.
  *
  * Started by hand it runs itself again under swsgx.
  *
@@ -24,7 +25,8 @@
 #include "self.h"
 #include "timing.h"
 
-#define MAX_RATIO 1.1
+#define MIN_RATIO 40.0
+#define MAX_TRAPPED 1.1
 #define ENCLU_LENGTH 3
 
 struct kernel_sigaction {
@@ -67,24 +69,27 @@ static double bare_sigill_ns(size_t calls)
 	return start / (double)calls;
 }
 
-static double round_trip_ns(const struct test_encl *encl, size_t calls)
+static double round_trip_ns(const struct test_encl *encl, uintptr_t how, size_t calls)
 {
 	double start = now_ns();
 
 	for (size_t i = 0; i < calls; i++)
-		test_enter(encl, 0, NULL);
+		test_enter(encl, 0, (struct test_op *)how);
 	return (now_ns() - start) / (double)calls;
 }
 
-static void report(double entry, double bare, const char *json)
+static void report(double entry, double trapped, double bare, const char *json)
 {
 	FILE *f;
 
 	printf("%-52s %8s\n", "median", "ns");
 	printf("%-52s %8.0f\n", "EENTER + EEXIT through the vDSO", entry);
+	printf("%-52s %8.0f\n", "the same, EEXIT by SIGILL", trapped);
 	printf("%-52s %8.0f\n", "one bare SIGILL round trip", bare);
-	printf("%-52s %8.0f\n", "two bare SIGILL round trips", 2 * bare);
-	printf("%-52s %8.3f   (goal: <= %.1f)\n", "ratio to one", entry / bare, MAX_RATIO);
+	printf("%-52s %8.1f   (goal: >= %.0f)\n", "times faster than with a trap",
+	       trapped / entry, MIN_RATIO);
+	printf("%-52s %8.3f   (goal: <= %.1f)\n", "with a trap, ratio to a bare one",
+	       trapped / bare, MAX_TRAPPED);
 	if (!json)
 		return;
 	f = fopen(json, "w");
@@ -92,8 +97,10 @@ static void report(double entry, double bare, const char *json)
 		perror(json);
 		exit(1);
 	}
-	fprintf(f, "{ \"entry_ns\": %.1f, \"bare_sigill_ns\": %.1f, \"ratio\": %.4f, \"goal\": %.1f }\n",
-		entry, bare, entry / bare, MAX_RATIO);
+	fprintf(f, "{ \"entry_ns\": %.1f, \"trapped_ns\": %.1f, \"bare_sigill_ns\": %.1f, "
+		   "\"times_faster\": %.2f, \"goal\": %.1f, \"trapped_ratio\": %.4f, "
+		   "\"trapped_goal\": %.1f }\n",
+		entry, trapped, bare, trapped / entry, MIN_RATIO, trapped / bare, MAX_TRAPPED);
 	fclose(f);
 }
 
@@ -102,7 +109,7 @@ int main(int argc, char **argv)
 	size_t calls = 1000, rounds = 15;
 	const char *json = NULL;
 	struct test_encl encl;
-	double *entry, *bare;
+	double *entry, *trapped, *bare;
 
 	run_under_swsgx("64M", argc, argv);
 	for (int i = 1; i + 1 < argc; i += 2) {
@@ -114,19 +121,22 @@ int main(int argc, char **argv)
 			rounds = strtoul(argv[i + 1], NULL, 0);
 	}
 	entry = calloc(rounds, sizeof(*entry));
+	trapped = calloc(rounds, sizeof(*trapped));
 	bare = calloc(rounds, sizeof(*bare));
-	if (!entry || !bare || !rounds || !calls ||
+	if (!entry || !trapped || !bare || !rounds || !calls ||
 	    test_encl_build(&encl, &(struct test_config){ 0 })) {
 		fprintf(stderr, "entry: the enclave cannot be built\n");
 		return 1;
 	}
 	for (size_t i = 0; i < rounds; i++) {
-		entry[i] = round_trip_ns(&encl, calls);
+		entry[i] = round_trip_ns(&encl, 0, calls);
+		trapped[i] = round_trip_ns(&encl, OP_LEAVE_BY_TRAP, calls);
 		bare[i] = bare_sigill_ns(calls);
 	}
-	report(median(entry, rounds), median(bare, rounds), json);
+	report(median(entry, rounds), median(trapped, rounds), median(bare, rounds), json);
 	test_encl_free(&encl);
 	free(entry);
+	free(trapped);
 	free(bare);
 	return 0;
 }

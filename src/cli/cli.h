@@ -27,6 +27,7 @@ enum {
 	OPT_REPORT,
 	OPT_SERVER,
 	OPT_NO_VDSO,
+	OPT_EXACT,
 	OPT_NAME,
 	OPT_JSON,
 	OPT_VM_FIRST,	/* cmd-vm.c has more */

@@ -27,6 +27,7 @@ static const char usage[] =
 	"  --server NAME   no machine of its own, but the one of that server, which keeps\n"
 	"                  its own options\n"
 	"  --no-vdso       no __vdso_sgx_enter_enclave: programs execute ENCLU themselves\n"
+	"  --exact         every ENCLU of an enclave traps, none is replaced for speed\n"
 	"  -h, --help      this text\n"
 	"\n"
 	"Exit status: PROGRAM's; 126 it cannot be run, 127 it is not there, 2 bad usage,\n"
@@ -36,6 +37,7 @@ struct options {
 	struct machine_options machine;
 	const char *server;	/* NULL: a machine of its own */
 	bool no_vdso;
+	bool exact;
 };
 
 static int take_options(int argc, char **argv, struct options *o)
@@ -44,6 +46,7 @@ static int take_options(int argc, char **argv, struct options *o)
 		MACHINE_LONGOPTS,
 		{ "server", required_argument, NULL, OPT_SERVER },
 		{ "no-vdso", no_argument, NULL, OPT_NO_VDSO },
+		{ "exact", no_argument, NULL, OPT_EXACT },
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
@@ -59,6 +62,9 @@ static int take_options(int argc, char **argv, struct options *o)
 			break;
 		case OPT_NO_VDSO:
 			o->no_vdso = true;
+			break;
+		case OPT_EXACT:
+			o->exact = true;
 			break;
 		case 'h':
 		case OPT_HELP:
@@ -180,7 +186,8 @@ int cmd_run(int argc, char **argv)
 		complain("libswsgx-client.so is not where it belongs, beside this command");
 		return 1;
 	}
-	if (!preload(client) || (o.no_vdso && setenv(PROTO_ENV_NO_VDSO, "1", 1)))
+	if (!preload(client) || (o.no_vdso && setenv(PROTO_ENV_NO_VDSO, "1", 1)) ||
+	    (o.exact && setenv(PROTO_ENV_EXACT, "1", 1)))
 		return 1;
 	ret = o.server ? join_server(o.server) : start_own(&o.machine);
 	if (ret)

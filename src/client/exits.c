@@ -45,7 +45,7 @@ bool exits_are_exact(void)
 	static int known;
 
 	if (!known)
-		known = getenv(EXITS_EXACT_ENV) ? 2 : 1;
+		known = getenv(PROTO_ENV_EXACT) ? 2 : 1;
 	return known == 2;
 }
 

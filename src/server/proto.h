@@ -29,6 +29,7 @@
 #define PROTO_MAGIC 0x31584753u		/* "SGX1" */
 #define PROTO_ENV "SWSGX_SERVER"	/* environment: the server's name */
 #define PROTO_ENV_NO_VDSO "SWSGX_NO_VDSO" /* there: the vDSO stays as the host's */
+#define PROTO_ENV_EXACT "SWSGX_EXACT"	/* set: nothing is replaced for speed */
 #define PROTO_NAME_MAX 48u
 
 /* The devices; each is an abstract socket "swsgx/<name>/<suffix>". */

@@ -79,6 +79,8 @@
 enclave_entry:
 	test	%rdi, %rdi
 	jz	leave_at_once
+	cmp	$OP_LEAVE_BY_TRAP, %rdi
+	je	leave_by_trap
 	dump_regs "(%rdi)", OP_ENTRY
 	rdfsbase %r11
 	mov	%r11, OP_ENTRY + 8 * R_FSBASE(%rdi)
@@ -121,6 +123,14 @@ leave:
 leave_at_once:
 	mov	%rcx, %rbx
 	mov	$4, %eax
+	enclu
+	ud2
+
+	/* Whatever may look for mov and ENCLU side by side finds none. */
+leave_by_trap:
+	mov	%rcx, %rbx
+	mov	$4, %eax
+	nop
 	enclu
 	ud2
 

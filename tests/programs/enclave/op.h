@@ -23,6 +23,9 @@
 #define ENCL_THREAD_SSA 0x5000
 #define ENCL_MAX_SSA 3
 
+/* In place of an operation: leave at once, by an ENCLU that is not replaced */
+#define OP_LEAVE_BY_TRAP 1
+
 /* Kinds of operation */
 #define OP_NOP 0
 #define OP_PUT 1		/* value into enclave memory */

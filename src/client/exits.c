@@ -241,7 +241,6 @@ void exits_replace(struct client_encl *encl, uint8_t *site, size_t size)
 	rel = (int32_t)((uintptr_t)slot - (address_of(encl, at) + JUMP_LENGTH));
 	memcpy(jump + 1, &rel, sizeof(rel));
 	memcpy(at, jump, sizeof(jump));
-	__atomic_fetch_add(&encl->shared->nr_slots, 1, __ATOMIC_RELAXED);
 }
 
 /* --- threads ------------------------------------------------------------------------ */

@@ -133,8 +133,8 @@ struct proto_shared {
 	struct isa_encl_block blk;
 	/* Pages below first or from end on have an all-zero mirror. */
 	_Atomic uint64_t first, end;
-	/* Of the clients: where jumps in place of EEXIT lead to, and how many. */
-	_Atomic uint64_t slots, nr_slots;
+	/* Of the clients: where jumps in place of EEXIT lead to. */
+	_Atomic uint64_t slots;
 };
 
 #define PROTO_MIRROR_OFFSET SGX_PAGE_SIZE

@@ -44,7 +44,7 @@ static struct sgx_epc_page *alloc_from_node(struct sgx_epc_pool *pool, struct ep
 	page = epc_node_pop(pool, node);
 	if (page) {
 		page->owner = owner;
-		atomic_store_explicit(&page->state, EPC_PAGE_CLEAN, memory_order_relaxed);
+		epc_page_set(pool, page, EPC_PAGE_FREE, EPC_PAGE_CLEAN);
 	}
 	epc_unlock(&node->lock);
 	return page;
@@ -111,7 +111,7 @@ static inline struct sgx_epc_page *cache_take(struct sgx_epc_cache *cache,
 		return NULL;
 	atomic_store_explicit(&cache->nr, nr - 1, memory_order_relaxed);
 	page->owner = owner;
-	atomic_store_explicit(&page->state, EPC_PAGE_CLEAN, memory_order_relaxed);
+	epc_page_set(cache->pool, page, EPC_PAGE_CACHED, EPC_PAGE_CLEAN);
 	return page;
 }
 
@@ -337,7 +337,7 @@ static bool free_locked(struct sgx_epc_pool *pool, struct epc_node *node,
 	epc_page_uncharge(page);
 	page->owner = NULL;
 	node->nr_out--;
-	epc_node_take_in(pool, node, page, state & EPC_POISON);
+	epc_node_take_in(pool, node, page, EPC_PAGE_CLEAN, state & EPC_POISON);
 	return true;
 }
 
@@ -373,7 +373,7 @@ static inline bool cache_put(struct sgx_epc_cache *cache, struct sgx_epc_page *p
 	    nr == cache->size)
 		return false;
 	page->owner = NULL;
-	atomic_store_explicit(&page->state, EPC_PAGE_CACHED, memory_order_relaxed);
+	epc_page_set(cache->pool, page, EPC_PAGE_CLEAN, EPC_PAGE_CACHED);
 	cache->pages[nr] = page;
 	atomic_store_explicit(&cache->nr, nr + 1, memory_order_relaxed);
 	return true;
@@ -452,7 +452,7 @@ void epc_page_set_leaked(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 	epc_lock(&node->lock, &pool->port);
 	epc_page_uncharge(page);
 	page->owner = NULL;
-	atomic_store_explicit(&page->state, EPC_PAGE_LEAKED, memory_order_relaxed);
+	epc_page_set(pool, page, epc_page_state(page), EPC_PAGE_LEAKED);
 	node->nr_out--;
 	node->nr_leaked++;
 	epc_unlock(&node->lock);

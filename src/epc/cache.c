@@ -90,7 +90,7 @@ void epc_cache_flush(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, uin
 
 		if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CACHED)
 			epc_bug(pool, page, __func__);
-		epc_node_take_in(pool, node, page, false);
+		epc_node_take_in(pool, node, page, EPC_PAGE_CACHED, false);
 	}
 	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
 	epc_unlock(&node->lock);
@@ -121,7 +121,7 @@ void epc_cache_fill(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, stru
 		page = epc_node_pop(pool, node);
 		if (!page)
 			abort();	/* nr_free is exact under the lock */
-		atomic_store_explicit(&page->state, EPC_PAGE_CACHED, memory_order_relaxed);
+		epc_page_set(pool, page, EPC_PAGE_FREE, EPC_PAGE_CACHED);
 		cache->pages[i - 1] = page;
 	}
 	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);

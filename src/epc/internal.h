@@ -14,7 +14,7 @@
  *   CLEAN, INITIALIZED --EREMOVE failed at freeing--> LEAKED
  *
  * Only a CLEAN page can become FREE or CACHED: the gate of the pool is in
- * page.c, and it aborts on anything else.  EPC_POISON marks a page whose memory is
+ * alloc.c, and epc_page_set() aborts on every move that page-states.def does not have.  EPC_POISON marks a page whose memory is
  * broken while somebody has it; it becomes POISONED where it would become free.
  *
  * From outside the manager uses <errno.h> constants, memcpy, memset, snprintf
@@ -29,15 +29,8 @@
 #include "lock.h"
 
 enum epc_page_state {
-	EPC_PAGE_UNSANITIZED,	/* unknown contents, as found at start */
-	EPC_PAGE_SANITIZING,	/* the same, in the hands of the sanitizer */
-	EPC_PAGE_FREE,		/* in its node's free list */
-	EPC_PAGE_CACHED,	/* in a cache */
-	EPC_PAGE_CLEAN,		/* allocated, uninitialized */
-	EPC_PAGE_INITIALIZED,	/* allocated, a leaf may have made it valid */
-	EPC_PAGE_EVICTING,	/* allocated, EWB may be running */
-	EPC_PAGE_LEAKED,	/* EREMOVE failed at freeing; for ever */
-	EPC_PAGE_POISONED,	/* parked, its memory is broken; for ever */
+#define STATE(name, text) EPC_PAGE_##name,
+#include "page-states.def"
 };
 
 /* Added to the state of a page that somebody has. */
@@ -243,15 +236,46 @@ static inline void epc_node_add_free(struct epc_node *node, int32_t nr)
  */
 struct sgx_epc_page *epc_node_pop(struct sgx_epc_pool *pool, struct epc_node *node);
 
+/**
+ * epc_bug() - the manager or its caller is wrong about @page: say so and abort.
+ * Always on.  Hold no lock that epc_port.log may want.
+ */
+_Noreturn void epc_bug(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page,
+		       const char *where);
+
+/* May a page go from state @from to @to, poison aside?  Of constants, a constant. */
+static inline bool epc_page_may_move(unsigned int from, unsigned int to)
+{
+	switch (from << 4 | to) {
+#define MOVE(from, to) case EPC_PAGE_##from << 4 | EPC_PAGE_##to:
+#include "page-states.def"
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * epc_page_set() - @page goes from state @from to @to, without poison; abort
+ * when there is no such move.  For who excludes all others: under the node's lock,
+ * inside a cache, or both.
+ */
+static inline void epc_page_set(const struct sgx_epc_pool *pool, struct sgx_epc_page *page,
+				unsigned int from, unsigned int to)
+{
+	if (!epc_page_may_move(from, to))
+		epc_bug(pool, page, "epc_page_set");
+	atomic_store_explicit(&page->state, (uint8_t)to, memory_order_relaxed);
+}
+
 /*
  * epc_node_take_in() - an uninitialized page, which nobody has, becomes free, or
- * is parked when it is poisoned.  Under the node's lock.
+ * is parked when it is poisoned.  @from: its state.  Under the node's lock.
  */
 static inline void epc_node_take_in(struct sgx_epc_pool *pool, struct epc_node *node,
-				    struct sgx_epc_page *page, bool poisoned)
+				    struct sgx_epc_page *page, unsigned int from, bool poisoned)
 {
-	atomic_store_explicit(&page->state, poisoned ? EPC_PAGE_POISONED : EPC_PAGE_FREE,
-			      memory_order_relaxed);
+	epc_page_set(pool, page, from, poisoned ? EPC_PAGE_POISONED : EPC_PAGE_FREE);
 	if (poisoned) {
 		node->nr_poisoned++;
 		return;
@@ -259,13 +283,6 @@ static inline void epc_node_take_in(struct sgx_epc_pool *pool, struct epc_node *
 	epc_list_push(pool, &node->free_head, page);
 	epc_node_add_free(node, 1);
 }
-
-/**
- * epc_bug() - the manager or its caller is wrong about @page: say so and abort.
- * Always on.  Hold no lock that epc_port.log may want.
- */
-_Noreturn void epc_bug(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page,
-		       const char *where);
 
 /* The state without EPC_POISON. */
 static inline enum epc_page_state epc_page_state(const struct sgx_epc_page *page)

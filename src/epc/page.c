@@ -12,15 +12,8 @@
 static const char *state_name(uint8_t state)
 {
 	switch (state & ~EPC_POISON) {
-	case EPC_PAGE_UNSANITIZED: return "unsanitized";
-	case EPC_PAGE_SANITIZING: return "being sanitized";
-	case EPC_PAGE_FREE: return "free";
-	case EPC_PAGE_CACHED: return "free";
-	case EPC_PAGE_CLEAN: return "clean";
-	case EPC_PAGE_INITIALIZED: return "initialized";
-	case EPC_PAGE_EVICTING: return "being evicted";
-	case EPC_PAGE_LEAKED: return "leaked";
-	case EPC_PAGE_POISONED: return "poisoned";
+#define STATE(name, text) case EPC_PAGE_##name: return text;
+#include "page-states.def"
 	default: return "corrupt";
 	}
 }
@@ -43,10 +36,13 @@ uint64_t sgx_epc_page_pa(const struct sgx_epc_pool *pool, const struct sgx_epc_p
 }
 
 /* From state @from to @to, poison kept.  Return: false when it was not @from. */
-static bool move(struct sgx_epc_page *page, unsigned int from, unsigned int to)
+static bool move(struct sgx_epc_pool *pool, struct sgx_epc_page *page, unsigned int from,
+		 unsigned int to)
 {
 	uint8_t old = atomic_load_explicit(&page->state, memory_order_relaxed);
 
+	if (!epc_page_may_move(from, to))
+		epc_bug(pool, page, __func__);
 	while ((old & ~EPC_POISON) == from) {
 		const uint8_t new = (uint8_t)(to | (old & EPC_POISON));
 
@@ -60,15 +56,15 @@ static bool move(struct sgx_epc_page *page, unsigned int from, unsigned int to)
 
 void sgx_epc_page_mark_initialized(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 {
-	if (!move(page, EPC_PAGE_CLEAN, EPC_PAGE_INITIALIZED) &&
+	if (!move(pool, page, EPC_PAGE_CLEAN, EPC_PAGE_INITIALIZED) &&
 	    epc_page_state(page) != EPC_PAGE_INITIALIZED)
 		epc_bug(pool, page, __func__);
 }
 
 void epc_page_cleaned(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 {
-	if (!move(page, EPC_PAGE_INITIALIZED, EPC_PAGE_CLEAN) &&
-	    !move(page, EPC_PAGE_EVICTING, EPC_PAGE_CLEAN) &&
+	if (!move(pool, page, EPC_PAGE_INITIALIZED, EPC_PAGE_CLEAN) &&
+	    !move(pool, page, EPC_PAGE_EVICTING, EPC_PAGE_CLEAN) &&
 	    epc_page_state(page) != EPC_PAGE_CLEAN)
 		epc_bug(pool, page, __func__);
 }
@@ -77,6 +73,8 @@ bool epc_evict_begin(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 {
 	uint8_t old = EPC_PAGE_INITIALIZED;
 
+	if (!epc_page_may_move(EPC_PAGE_INITIALIZED, EPC_PAGE_EVICTING))
+		epc_bug(pool, page, __func__);
 	if (atomic_compare_exchange_strong_explicit(&page->state, &old, EPC_PAGE_EVICTING,
 						    memory_order_acq_rel, memory_order_acquire))
 		return true;
@@ -87,7 +85,7 @@ bool epc_evict_begin(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 
 void epc_evict_failed(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 {
-	if (!move(page, EPC_PAGE_EVICTING, EPC_PAGE_INITIALIZED))
+	if (!move(pool, page, EPC_PAGE_EVICTING, EPC_PAGE_INITIALIZED))
 		epc_bug(pool, page, __func__);
 }
 

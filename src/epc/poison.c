@@ -24,9 +24,9 @@ static struct sgx_epc_page *page_at(struct sgx_epc_pool *pool, uint64_t pa)
 }
 
 /* Nobody has @page any more, nor ever will.  It leaves its list when popped. */
-static void park(struct epc_node *node, struct sgx_epc_page *page)
+static void park(struct sgx_epc_pool *pool, struct epc_node *node, struct sgx_epc_page *page)
 {
-	atomic_store_explicit(&page->state, EPC_PAGE_POISONED, memory_order_release);
+	epc_page_set(pool, page, epc_page_state(page), EPC_PAGE_POISONED);
 	node->nr_poisoned++;
 }
 
@@ -37,16 +37,16 @@ static void poison_locked(struct sgx_epc_pool *pool, struct epc_node *node,
 	switch (epc_page_state(page)) {
 	case EPC_PAGE_FREE:
 		epc_node_add_free(node, -1);
-		park(node, page);
+		park(pool, node, page);
 		break;
 	case EPC_PAGE_CACHED:
 		epc_cache_drop(pool, page);
 		node->nr_out--;
-		park(node, page);
+		park(pool, node, page);
 		break;
 	case EPC_PAGE_UNSANITIZED:
 		node->nr_unsanitized--;
-		park(node, page);
+		park(pool, node, page);
 		break;
 	case EPC_PAGE_SANITIZING:
 	case EPC_PAGE_CLEAN:

@@ -108,7 +108,9 @@ static void add_pages(struct sgx_epc_pool *pool, uint16_t nr, bool known_clean)
 
 		page->section = nr;
 		if (known_clean) {
-			epc_node_take_in(pool, node, page, false);
+			atomic_init(&page->state, EPC_PAGE_FREE);
+			epc_list_push(pool, &node->free_head, page);
+			epc_node_add_free(node, 1);
 			continue;
 		}
 		atomic_init(&page->state, EPC_PAGE_UNSANITIZED);

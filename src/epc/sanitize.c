@@ -46,7 +46,7 @@ static bool take(struct sgx_epc_pool *pool, struct batch *b, unsigned int which)
 			continue;
 		if (state != EPC_PAGE_UNSANITIZED)
 			epc_bug(pool, page, __func__);
-		atomic_store_explicit(&page->state, EPC_PAGE_SANITIZING, memory_order_relaxed);
+		epc_page_set(pool, page, EPC_PAGE_UNSANITIZED, EPC_PAGE_SANITIZING);
 		b->dest[b->nr] = (uint8_t)which;
 		b->pages[b->nr++] = page;
 	}
@@ -67,10 +67,9 @@ static void put(struct sgx_epc_pool *pool, const struct batch *b)
 
 		if (b->dest[i] == CLEAN || poisoned) {
 			node->nr_unsanitized--;
-			epc_node_take_in(pool, node, page, poisoned);
+			epc_node_take_in(pool, node, page, EPC_PAGE_SANITIZING, poisoned);
 		} else {
-			atomic_store_explicit(&page->state, EPC_PAGE_UNSANITIZED,
-					      memory_order_relaxed);
+			epc_page_set(pool, page, EPC_PAGE_SANITIZING, EPC_PAGE_UNSANITIZED);
 			epc_list_push(pool, &node->unsanitized_head[b->dest[i]], page);
 		}
 	}

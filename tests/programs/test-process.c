@@ -7,6 +7,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,8 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -24,6 +29,7 @@
 #include "enclave.h"
 
 #define BUILD_AND_ENTER "build-and-enter"
+#define BY_A_FILTER 1	/* si_code of SIGSYS, which libc does not name */
 
 static struct test_encl encl;
 
@@ -308,6 +314,40 @@ static void report_key_is_the_machines(void **state)
 	munmap(there, PAGE_SIZE);
 }
 
+/* A sandbox: the filter traps, and its handler answers in the system call's place. */
+static void answer(int sig, siginfo_t *info, void *context)
+{
+	if (info->si_code == BY_A_FILTER && info->si_syscall == SYS_getppid)
+		((ucontext_t *)context)->uc_mcontext.gregs[REG_RAX] = 4711;
+}
+
+static int run_sandboxed(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog filter = { sizeof(code) / sizeof(code[0]), code };
+	const struct sigaction sa = { .sa_sigaction = answer, .sa_flags = SA_SIGINFO };
+
+	if (sigaction(SIGSYS, &sa, NULL) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+		return 1;
+	put(&encl, 8);
+	return syscall(SYS_getppid) == 4711 && get(&encl) == 8 ? 0 : 2;
+}
+
+static void filter_of_the_program_traps_to_its_handler(void **state)
+{
+	const pid_t pid = fork();
+
+	if (!pid)
+		_exit(run_sandboxed());
+	assert_child_ends_well(pid);
+}
+
 /* Each of the ways a process makes another, into a program that uses SGX. */
 static void spawned_program_builds_its_own(void **state)
 {
@@ -394,6 +434,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(duplicate_of_the_descriptor_is_the_enclave_too),
 		cmocka_unit_test(descriptor_sent_over_a_socket_is_the_enclave),
 		cmocka_unit_test(report_key_is_the_machines),
+		cmocka_unit_test(filter_of_the_program_traps_to_its_handler),
 		cmocka_unit_test(spawned_program_builds_its_own),
 		cmocka_unit_test(program_after_vfork_builds_its_own),
 		cmocka_unit_test(nobody_is_our_child_but_our_children),

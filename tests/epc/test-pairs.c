@@ -20,6 +20,7 @@
 #define NR_OFFSETS 48u		/* from there on they come and go */
 #define NR_ADDED 40u
 #define MAX_POISONED 3u
+#define NR_GUEST_PAGES 4u
 
 static unsigned int nr_rounds = 1000;
 
@@ -43,6 +44,8 @@ struct arena {
 	struct fake f;
 	struct sgx_encl *shared;	/* initialized */
 	struct sgx_encl *building;	/* never is */
+	struct sgx_vepc *vepc;
+	struct sgx_epc_group *group;
 	atomic_uint nr_poisoned;
 	pthread_barrier_t barrier;
 };
@@ -255,6 +258,69 @@ static void act_alloc(struct actor *actor)
 		sgx_free_epc_page(actor->a->f.pool, page);
 }
 
+static void act_vepc_fault(struct actor *actor)
+{
+	uint64_t pa;
+
+	check_error(actor, sgx_vepc_fault(actor->a->vepc, any(actor, NR_GUEST_PAGES), &pa), 0, 0, 0);
+}
+
+static void act_vepc_remove_all(struct actor *actor)
+{
+	CHECK(sgx_vepc_remove_all(actor->a->vepc) == 0);
+}
+
+/* Of its own, in a group whose limit it lowers and raises. */
+static void act_vepc_release(struct actor *actor)
+{
+	const struct sgx_vepc_config config = { .owner.group = actor->a->group };
+	struct sgx_vepc *vepc;
+	uint64_t i, pa;
+
+	CHECK(!sgx_vepc_create(actor->a->f.pool, &config, &vepc));
+	for (i = 0; i < NR_GUEST_PAGES; i++)
+		check_error(actor, sgx_vepc_fault(vepc, i, &pa), -ENOMEM, 0, 0);
+	sgx_vepc_release(vepc);
+	sgx_vepc_guest_removed(actor->a->f.pool);
+}
+
+static void act_limit(struct actor *actor)
+{
+	sgx_epc_group_set_limit(actor->a->group, any(actor, 2 * NR_GUEST_PAGES));
+	CHECK(sgx_epc_group_usage(actor->a->group) <= 2 * NR_GUEST_PAGES);
+}
+
+static void act_sanitize(struct actor *actor)
+{
+	CHECK(sgx_epc_sanitize(actor->a->f.pool, NULL) == 0);
+}
+
+/* There is always a user: the two enclaves. */
+static void act_update(struct actor *actor)
+{
+	struct sgx_epc_blockers blockers;
+	int err;
+
+	CHECK(!sgx_epc_usage_get(actor->a->f.pool));
+	err = sgx_epc_update_svn(actor->a->f.pool, &blockers);
+	CHECK(err == -EBUSY || err == -ENODEV);
+	sgx_epc_usage_put(actor->a->f.pool);
+}
+
+static void look_at_pages(void *ctx, const uint64_t *pages)
+{
+	struct actor *actor = ctx;
+
+	CHECK((pages[0] != ISA_NO_FRAME && pages[1] != ISA_NO_FRAME) || is_poisoned(actor));
+}
+
+static void act_run(struct actor *actor)
+{
+	const uint64_t offsets[2] = { any_offset(actor), any_offset(actor) };
+
+	sgx_encl_run(actor->a->shared, offsets, 2, look_at_pages, actor);
+}
+
 static const struct {
 	const char *name;
 	void (*act)(struct actor *actor);
@@ -273,6 +339,13 @@ static const struct {
 	{ "poison", act_poison },
 	{ "stat", act_stat },
 	{ "alloc", act_alloc },
+	{ "vepc-fault", act_vepc_fault },
+	{ "vepc-remove-all", act_vepc_remove_all },
+	{ "vepc-release", act_vepc_release },
+	{ "limit", act_limit },
+	{ "sanitize", act_sanitize },
+	{ "update", act_update },
+	{ "run", act_run },
 };
 #define NR_OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 
@@ -287,6 +360,11 @@ static void *plain_alloc(void *ctx, size_t size)
 static void plain_free(void *ctx, void *p)
 {
 	free(p);
+}
+
+static unsigned int only_node(void *ctx)
+{
+	return 0;
 }
 
 static void yield_cpu(void *ctx)
@@ -317,10 +395,13 @@ static void enter_arena(struct arena *a)
 	a->f.config.port.alloc = plain_alloc;
 	a->f.config.port.free = plain_free;
 	a->f.config.port.yield = yield_cpu;
+	a->f.config.port.node = only_node;
 	assert_int_equal(sgx_epc_pool_create(&a->f.config, &a->f.pool), 0);
 	a->shared = make(a, 1, NR_STABLE + NR_OFFSETS);
 	assert_int_equal(sgx_encl_einit(a->shared, &sigstruct, hash, &out), 0);
 	a->building = make(a, 2, 1);
+	assert_int_equal(sgx_vepc_create(a->f.pool, &(struct sgx_vepc_config){ 0 }, &a->vepc), 0);
+	assert_int_equal(sgx_epc_group_create(a->f.pool, NR_GUEST_PAGES, &a->group), 0);
 	atomic_store(&a->nr_poisoned, 0);
 	pthread_barrier_init(&a->barrier, NULL, 2);
 }
@@ -337,6 +418,9 @@ static void leave_arena(struct arena *a)
 	assert_adds_up(&a->f);
 	sgx_encl_release(a->shared);
 	sgx_encl_release(a->building);
+	sgx_vepc_release(a->vepc);
+	assert_int_equal(sgx_epc_group_usage(a->group), 0);
+	sgx_epc_group_destroy(a->group);
 	assert_int_equal(sgx_epc_stat_total(a->f.pool).in_use, 0);
 	assert_pool_clean(&a->f);
 	assert_int_equal(a->f.log->nr, 0);
@@ -364,7 +448,7 @@ static void run_pair(size_t first, size_t second)
 	enter_arena(&a);
 	for (i = 0; i < 2; i++) {
 		actors[i] = (struct actor){
-			.a = &a, .nr = i, .seed = (unsigned int)(first * 100 + second * 10 + i + 1),
+			.a = &a, .nr = i, .seed = (unsigned int)(first * 1000 + second * 10 + i + 1),
 			.act = operations[i ? second : first].act,
 		};
 		assert_int_equal(pthread_create(&actors[i].thread, NULL, play, &actors[i]), 0);

@@ -4,10 +4,11 @@
 # Build QEMU with our processor inside, and print the path of the result: a
 # qemu-system-x86_64 that finds its firmware by itself.
 #
-#   qemu/build.sh [--release bookworm|trixie] [--plain]
+#   qemu/build.sh [--release bookworm|trixie] [--plain] [--present]
 #
 # --release  whose source package: bookworm has QEMU 7.2 (the default), trixie 10.0
 # --plain    without our change, to compare with
+# --present  build nothing: status 1 when these sources have not been built yet
 #
 # Everything is kept in ${XDG_CACHE_HOME:-~/.cache}/swsgx/qemu.  A build of the
 # same sources is used again at once; a change to the glue or to the processor
@@ -17,11 +18,13 @@ set -eu
 here=$(dirname "$(readlink -f "$0")")
 release=bookworm
 plain=
+present=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--release) release=${2:?--release needs a name}; shift 2 ;;
 	--plain) plain=1; shift ;;
-	*) sed -n '3,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+	--present) present=1; shift ;;
+	*) sed -n '3,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 	esac
 done
 
@@ -39,14 +42,16 @@ for library in glib-2.0 pixman-1 zlib nettle; do
 		fail "the headers of $library are missing: run tools/deps ensure build guest"
 done
 
-# A checkout brings the processor's sources, an installation its library.
+# A checkout brings the processor's sources, an installation its library, which is
+# looked for beside this script: it may still be in a staging directory.
 top=$(dirname "$here")
+libdir=
 if [ ! -f "$top/src/isa/meson.build" ]; then
 	top=
-	for place in "$here"/../../../lib/pkgconfig "$here"/../../../lib/*/pkgconfig; do
-		[ ! -d "$place" ] || PKG_CONFIG_PATH=$place${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
+	for place in "$here"/../../../lib "$here"/../../../lib/*; do
+		[ ! -f "$place/pkgconfig/swsgx-isa.pc" ] || libdir=$place
 	done
-	export PKG_CONFIG_PATH
+	[ -n "$libdir" ] || fail "the library swsgx-isa is not installed beside $here"
 fi
 
 key()
@@ -57,7 +62,7 @@ key()
 		find "$here/swsgx" "$here/apply" "$here/build.sh" "$top/src/isa" "$top/src/inject" \
 			"$top/include/swsgx" -type f | LC_ALL=C sort | xargs cat | sha256sum | cut -c 1-16
 	else
-		find "$here" "$(pkg-config --variable=libdir swsgx-isa)"/libswsgx-i*.a -type f |
+		find "$here" "$libdir"/libswsgx-i*.a -type f |
 			LC_ALL=C sort | xargs cat | sha256sum | cut -c 1-16
 	fi
 }
@@ -69,6 +74,7 @@ if [ -x "$result/qemu-system-x86_64" ]; then
 	echo "$result/qemu-system-x86_64"
 	exit 0
 fi
+[ -z "$present" ] || exit 1
 
 source=$("$here/debian" "$release" source qemu)
 seabios=$("$here/debian" "$release" deb seabios)
@@ -115,14 +121,36 @@ library()
 	fi
 	quietly ninja -C "$root/isa" src/isa/libswsgx-isa.a src/inject/libswsgx-inject.a
 	quietly meson install -C "$root/isa" --no-rebuild --tags devel --quiet
+	# Installed files keep their times, which say nothing about another tree's.
+	if [ "$(cat "$root/isa-installed/.from" 2>/dev/null)" != "$top" ]; then
+		find "$root/isa-installed" -type f -exec touch {} +
+		echo "$top" >"$root/isa-installed/.from"
+	fi
 }
 
-paths=${PKG_CONFIG_PATH:-}
+# The library of an installation, copied to where a checkout's is built.
+installed_library()
+{
+	to=$root/isa-installed
+	rm -rf "$to"
+	mkdir -p "$to/include" "$to/lib/pkgconfig"
+	cp -r "$here/../../../include/swsgx" "$to/include/"
+	cp "$libdir"/libswsgx-i*.a "$to/lib/"
+	for file in "$libdir"/pkgconfig/swsgx-i*.pc; do
+		# shellcheck disable=SC2016 # pkg-config expands it
+		sed -e "s|^prefix=.*|prefix=$to|" -e 's|^libdir=.*|libdir=${prefix}/lib|' "$file" \
+			>"$to/lib/pkgconfig/${file##*/}"
+	done
+}
+
+paths=
 if [ -z "$plain" ]; then
 	if [ -n "$top" ]; then
 		library
-		paths=$root/isa-installed/lib/pkgconfig
+	else
+		installed_library
 	fi
+	paths=$root/isa-installed/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 	case $(PKG_CONFIG_PATH=$paths pkg-config --static --libs swsgx-isa) in
 	*-lcrypto*) fail "swsgx-isa was built with OpenSSL, which QEMU's licence does not allow" ;;
 	esac
@@ -136,7 +164,7 @@ if [ ! -f "$build/build.ninja" ]; then
 	command -v ccache >/dev/null && compiler='ccache gcc'
 	cd "$build"
 	# The system's Python, which meson belongs to, whatever else is in the path.
-	quietly env PATH="/usr/bin:$PATH" PKG_CONFIG_PATH="$paths" PYTHONPATH="$modules" \
+	quietly env PATH="/usr/bin:$PATH" PKG_CONFIG_PATH="${paths:-${PKG_CONFIG_PATH:-}}" PYTHONPATH="$modules" \
 		"$tree/configure" --cc="$compiler" \
 		--target-list=x86_64-softmmu --without-default-features --enable-system --enable-tcg \
 		--disable-docs --disable-werror --disable-install-blobs

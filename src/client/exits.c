@@ -201,6 +201,74 @@ size_t exits_match(const struct client_encl *encl, const uint8_t *site, const ui
 	return 0;
 }
 
+/* --- jumps of other processes ------------------------------------------------------- */
+
+static bool is_code(const struct client_encl *encl, uint64_t addr)
+{
+	const uint16_t entry = client_encl_mirror(encl, addr);
+
+	return (entry & (MIRROR_VALID | SECINFO_X)) == (MIRROR_VALID | SECINFO_X);
+}
+
+/* Does the jump in the place of some pattern before the ENCLU at @site lead to @slot? */
+static bool leads_to(const struct client_encl *encl, const uint8_t *site, uint64_t slot)
+{
+	for (size_t i = 0; i < NR_PATTERNS; i++) {
+		const uint8_t *at = site - patterns[i].size;
+		int32_t rel;
+
+		if ((size_t)(site - encl->pages) < patterns[i].size || at[0] != 0xe9)
+			continue;
+		memcpy(&rel, at + 1, sizeof(rel));
+		if (address_of(encl, at) + JUMP_LENGTH + (uint64_t)(int64_t)rel == slot)
+			return true;
+	}
+	return false;
+}
+
+/* The ENCLU on the page at @addr that a jump to @slot stands before; NULL. */
+static const uint8_t *site_on_page(const struct client_encl *encl, uint64_t addr, uint64_t slot)
+{
+	static const uint8_t enclu[] = { 0x0f, 0x01, 0xd7 };
+	const uint8_t *site = encl->pages + (addr - encl->base);
+	const uint8_t *const end = site + SGX_PAGE_SIZE - sizeof(enclu);
+
+	for (; site <= end; site++)
+		if (!memcmp(site, enclu, sizeof(enclu)) && leads_to(encl, site, slot))
+			return site;
+	return NULL;
+}
+
+/* A slot that is not there faults where it begins; one that is not filled is INT3. */
+static uint64_t slot_at(const struct client_encl *encl, uint64_t rip)
+{
+	const uint64_t slots = atomic_load(&encl->shared->slots);
+	const uint64_t offset = rip - slots;
+
+	return slots && offset < REGION_SIZE && offset % SLOT_SIZE <= 1
+		       ? slots + offset - offset % SLOT_SIZE
+		       : 0;
+}
+
+bool exits_recover(const struct client_encl *encl, struct isa_regs *r)
+{
+	const uint64_t slot = slot_at(encl, r->rip);
+	const uint8_t *site = NULL;
+	uint64_t offset;
+
+	for (offset = 0; slot && !site && offset < encl->size; offset += SGX_PAGE_SIZE)
+		if (is_code(encl, encl->base + offset))
+			site = site_on_page(encl, encl->base + offset, slot);
+	if (!site)
+		return false;
+	/* What the jump replaced. */
+	r->gpr[ISA_RAX] = ISA_ENCLU_EEXIT;
+	r->rip = address_of(encl, site);
+	return true;
+}
+
+/* --- replacing ---------------------------------------------------------------------- */
+
 static bool is_near(const struct client_encl *encl, uint64_t site)
 {
 	const int64_t distance = (int64_t)((uintptr_t)encl->slots - site);

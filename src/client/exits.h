@@ -31,6 +31,13 @@ void exits_replace(struct client_encl *encl, uint8_t *site, size_t size);
  */
 int exits_attach(struct client_encl *encl);
 
+/**
+ * exits_recover() - did a jump that another process made lead a thread of @encl to
+ * a slot that this process does not have?
+ * Return: true, and @r is at the ENCLU, as without the jump.
+ */
+CLIENT_SIGSAFE bool exits_recover(const struct client_encl *encl, struct isa_regs *r);
+
 /** exits_forget() - @encl's memory goes away. */
 void exits_forget(struct client_encl *encl);
 

@@ -540,6 +540,11 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 		client_set_bases(thread->isa.host_fsbase, thread->isa.host_gsbase);
 	}
 
+	if (thread && thread->isa.inside && is_trap(sig, info) && exits_recover(thread->encl, &r)) {
+		client_enclu_inside(thread, &r);
+		regs_to(uc, &r);
+		return;
+	}
 	exit = thread ? exits_interrupted(thread, &r) : EXIT_NONE;
 	if (exit != EXIT_NONE)
 		regs_to(uc, &r);

@@ -123,8 +123,7 @@ static int create_pool(struct server *s)
 	if (ret)
 		return ret;
 	sgx_epc_sanitize(s->pool, &stop);
-	s->pager = pager_create(s->pool);
-	return s->pager ? 0 : -ENOMEM;
+	return 0;
 }
 
 /* --- sockets ------------------------------------------------------------------ */
@@ -559,8 +558,10 @@ int server_run(struct server *s, const struct server_needs *needs)
 		close(s->spare);
 		return ret;
 	}
+	/* Threads begin here: a machine may be created before its process forks. */
+	s->pager = pager_create(s->pool);
 	s->workers = workers_create();
-	ret = s->workers ? watch_all(&loop, needs) : -ENOMEM;
+	ret = s->pager && s->workers ? watch_all(&loop, needs) : -ENOMEM;
 	if (!ret)
 		ret = run_loop(&loop, needs);
 	if (loop.stopped)

@@ -60,7 +60,7 @@ _Static_assert(sizeof(struct sgx_epc_page) <= 16, "16 bytes for 4096 of EPC");
 #define EPC_LINE 64u
 
 /* Pages to sanitize: not tried yet, to be tried again, failed twice. */
-enum { EPC_TODO, EPC_AGAIN, EPC_FAILED, EPC_NR_UNSANITIZED };
+enum { EPC_UNTRIED, EPC_AGAIN, EPC_FAILED, EPC_NR_UNSANITIZED };
 
 /* One cache line each: the lock and all it guards arrive together. */
 struct epc_node {

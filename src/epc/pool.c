@@ -114,7 +114,7 @@ static void add_pages(struct sgx_epc_pool *pool, uint16_t nr, bool known_clean)
 			continue;
 		}
 		atomic_init(&page->state, EPC_PAGE_UNSANITIZED);
-		epc_list_push(pool, &node->unsanitized_head[EPC_TODO], page);
+		epc_list_push(pool, &node->unsanitized_head[EPC_UNTRIED], page);
 		node->nr_unsanitized++;
 	}
 	node->nr_pages += (uint32_t)s->nr_pages;

@@ -22,7 +22,7 @@
 struct batch {
 	struct epc_node *node;
 	struct sgx_epc_page *pages[BATCH];
-	uint8_t dest[BATCH];	/* EPC_TODO to EPC_FAILED, or CLEAN */
+	uint8_t dest[BATCH];	/* EPC_UNTRIED to EPC_FAILED, or CLEAN */
 	unsigned int nr;
 };
 
@@ -138,11 +138,11 @@ static bool has_any(struct sgx_epc_pool *pool, unsigned int which)
 static void first_pass(struct sgx_epc_pool *pool, const atomic_bool *stop)
 {
 	do {
-		pass(pool, EPC_TODO, stop);
+		pass(pool, EPC_UNTRIED, stop);
 		while (!is_stopped(stop) &&
 		       atomic_load_explicit(&pool->sanitizing.nr_busy, memory_order_acquire))
 			epc_relax(&pool->port);
-	} while (!is_stopped(stop) && has_any(pool, EPC_TODO));
+	} while (!is_stopped(stop) && has_any(pool, EPC_UNTRIED));
 }
 
 /* Everything once more, in the order of addresses as far as it was so. */
@@ -154,7 +154,7 @@ static void start_round(struct sgx_epc_pool *pool, struct epc_node *node)
 	epc_lock(&node->lock, &pool->port);
 	for (which = EPC_AGAIN; which < EPC_NR_UNSANITIZED; which++) {
 		while ((page = epc_list_pop(pool, &node->unsanitized_head[which])))
-			epc_list_push(pool, &node->unsanitized_head[EPC_TODO], page);
+			epc_list_push(pool, &node->unsanitized_head[EPC_UNTRIED], page);
 	}
 	epc_unlock(&node->lock);
 }

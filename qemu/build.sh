@@ -41,6 +41,8 @@ for library in glib-2.0 pixman-1 zlib nettle; do
 	pkg-config --exists "$library" ||
 		fail "the headers of $library are missing: run tools/deps ensure build guest"
 done
+echo '#include <libfdt.h>' | gcc -E - >/dev/null 2>&1 ||
+	fail "the headers of libfdt are missing: run tools/deps ensure build guest"
 
 # A checkout brings the processor's sources, an installation its library, which is
 # looked for beside this script: it may still be in a staging directory.

@@ -41,6 +41,17 @@ class Surroundings:
         self.kernel = tool("kernel", kernel_release)
 
 
+def kernel_selftests(*release):
+    """The two files of the kernel's SGX selftests; none when there are no sources of them here."""
+    done = subprocess.run([os.path.join(TOP, "tools", "kernel-selftests"), *release],
+                          stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 77:
+        return []
+    done.check_returncode()
+    where = done.stdout.strip()
+    return [os.path.join(where, name) for name in ("test_sgx", "test_encl.elf")]
+
+
 def add_program(root, path, where="/"):
     """Copy a program, and the libraries it wants, into the tree of a guest."""
     target = root + os.path.join(where, os.path.basename(path))

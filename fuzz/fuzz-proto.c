@@ -174,8 +174,8 @@ static bool serve(struct world *w, int reply, unsigned int questions)
 		if (!raw_receive(reply, &f))
 			return true;
 		if (f.fds[0] >= 0) {
-			close(f.fds[0]);
-			close(f.fds[1]);
+			for (size_t i = 0; i < PROTO_NR_FILES; i++)
+				close(f.fds[i]);
 		}
 		if (f.frame.kind == PROTO_DONE)
 			return true;

@@ -55,6 +55,8 @@ CLIENT_SIGSAFE bool client_is_borrowed(void);
 CLIENT_SIGSAFE void client_lock_blocked(void);
 CLIENT_SIGSAFE void client_unlock_blocked(void);
 
+struct client_thread;
+
 /* --- encl.c: enclaves mapped into this process -------------------------------- */
 
 /* An enclave, or an instance of virtual EPC. */
@@ -70,10 +72,11 @@ struct client_encl {
 	/* From here: zero until the enclave is created. */
 	uint64_t base, size;
 	int pages_fd;
-	int uffds[2];		/* see paging.c; -1: pages are not taken away */
+	int uffd;		/* of ELRANGE, see paging.c; -1: pages are not taken away */
 	uint8_t *pages;		/* the alias: the whole ELRANGE, for SSA and TCS */
 	struct proto_shared *shared;
 	const uint16_t *mirror;
+	const _Atomic uint32_t *machine; /* see PROTO_IS_ALIVE */
 	uint8_t *slots;		/* see exits.c; NULL: none */
 	size_t shared_size;
 };
@@ -180,6 +183,18 @@ int client_paging_forked(struct client_encl *encl);
  */
 CLIENT_SIGSAFE bool client_fault_in(uint64_t addr, int prot);
 
+/** client_encl_is_lost() - is @encl gone because its machine is? */
+CLIENT_SIGSAFE bool client_encl_is_lost(const struct client_encl *encl);
+
+/**
+ * client_leave_lost() - @thread has left such an enclave, with registers @r that are
+ * partly from pages it has no more.
+ */
+CLIENT_SIGSAFE void client_leave_lost(const struct client_thread *thread, struct isa_regs *r);
+
+/** client_encl_lost() - what an access to @la of such an enclave is. */
+CLIENT_SIGSAFE struct isa_outcome client_encl_lost(uint64_t la);
+
 /** client_encl_view() - what entry needs of @encl. */
 CLIENT_SIGSAFE struct isa_encl_view client_encl_view(struct client_encl *encl);
 
@@ -240,11 +255,11 @@ bool client_send_ahead(struct proto_ahead *ahead, uint64_t addr, size_t n);
 
 /**
  * client_call() - one call on @sock.
- * @done: the last frame.  @fds: two descriptors when ATTACH sent them, else -1.
+ * @done: the last frame.  @fds: PROTO_NR_FILES descriptors when ATTACH sent them, else -1.
  * Return: 0; -ENODEV the server is gone.
  */
 CLIENT_SIGSAFE int client_call(int sock, const struct proto_request *req,
-			       struct proto_frame *done, int fds[2]);
+			       struct proto_frame *done, int fds[PROTO_NR_FILES]);
 
 /** client_call_sending() - the same, giving the server duplicates of @fds. */
 int client_call_sending(int sock, const struct proto_request *req, const int fds[2],
@@ -270,6 +285,8 @@ struct client_thread {
 	uint64_t *exit_count;	/* 192: where the block counts the thread */
 	struct isa_thread isa;	/* 200 */
 	struct client_encl *encl; /* the one isa is, or was last, inside */
+	/* At the entry: what an exit finds in pages that are lost by then. */
+	uint64_t rsp_outside, rbp_outside, aep;
 	stack_t user_stack;	/* the program's sigaltstack */
 	int tid;
 	struct client_thread *next;

@@ -86,23 +86,27 @@ static uint8_t *reserve_outside(size_t size, const struct proto_frame *frame)
 	return next;
 }
 
-static bool map_at(uint8_t *at, int fd, size_t size)
+/* @prot: besides reading. */
+static bool map_at(uint8_t *at, int fd, size_t size, int prot)
 {
-	return !sys_is_error(sys_mmap(at, size, PROT_READ | PROT_WRITE,
+	return !sys_is_error(sys_mmap(at, size, PROT_READ | prot,
 				      MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0));
 }
 
 static void take_memory(struct client_encl *encl, const struct proto_frame *frame,
-			const int fds[2])
+			const int fds[PROTO_NR_FILES])
 {
 	const size_t shared_size =
 		PROTO_MIRROR_OFFSET + frame->encl_size / SGX_PAGE_SIZE * sizeof(uint16_t);
-	const size_t size = frame->encl_size + shared_size;
+	const size_t shared_end = (shared_size + SGX_PAGE_SIZE - 1) & SGX_PAGE_MASK;
+	const size_t size = frame->encl_size + shared_end + SGX_PAGE_SIZE;
 	uint8_t *pages = reserve_outside(size, frame);
 	uint8_t *shared = pages + frame->encl_size;
-	const bool mapped = pages && map_at(pages, fds[0], frame->encl_size) &&
-			    map_at(shared, fds[1], shared_size);
+	const bool mapped = pages && map_at(pages, fds[0], frame->encl_size, PROT_WRITE) &&
+			    map_at(shared, fds[1], shared_size, PROT_WRITE) &&
+			    map_at(shared + shared_end, fds[2], SGX_PAGE_SIZE, PROT_NONE);
 
+	sys_close(fds[2]);
 	sys_close(fds[1]);
 	if (!mapped) {
 		if (pages)
@@ -113,8 +117,9 @@ static void take_memory(struct client_encl *encl, const struct proto_frame *fram
 	encl->pages_fd = note_fd(move_up(fds[0]));
 	encl->pages = pages;
 	encl->shared = (struct proto_shared *)shared;
-	encl->shared_size = shared_size;
+	encl->shared_size = size - frame->encl_size;
 	encl->mirror = (const uint16_t *)(shared + PROTO_MIRROR_OFFSET);
+	encl->machine = (const _Atomic uint32_t *)(shared + shared_end);
 	encl->base = frame->base;
 	encl->size = frame->encl_size;
 }
@@ -155,7 +160,7 @@ static int ask_for_memory(struct client_encl *encl)
 	};
 	struct proto_frame done;
 	uint64_t saved;
-	int fds[2];
+	int fds[PROTO_NR_FILES];
 	int ret = client_call(encl->sock, &req, &done, fds);
 
 	if (!ret && done.result < 0)
@@ -250,7 +255,7 @@ static struct client_encl *create(int fd, uint64_t inode)
 	}
 	encl->inode = inode;
 	encl->sock = sock;
-	encl->pages_fd = encl->uffds[0] = encl->uffds[1] = -1;
+	encl->pages_fd = encl->uffd = -1;
 	encl->next = encls;
 	encls = encl;
 	return encl;
@@ -310,7 +315,7 @@ struct client_encl *client_encl_known(int fd)
 /* Where @encl notes @fd, NULL when it is not one of its. */
 static int *number_of(struct client_encl *encl, int fd)
 {
-	int *const all[] = { &encl->sock, &encl->pages_fd, &encl->uffds[0], &encl->uffds[1] };
+	int *const all[] = { &encl->sock, &encl->pages_fd, &encl->uffd };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (*all[i] == fd)
@@ -484,7 +489,7 @@ void client_encl_forked(void)
 	client_lock_blocked();
 	for (vma = client_vma_next(0); vma; vma = client_vma_next(vma->end)) {
 		/* Inherited as it was.  What was dropped leaves its range occupied. */
-		if (vma->encl->size && vma->encl->uffds[0] < 0)
+		if (vma->encl->size && vma->encl->uffd < 0)
 			continue;
 		client_encl_map(vma->encl, vma->start, vma->end);
 		client_encl_apply(vma, vma->start, vma->end);
@@ -558,6 +563,11 @@ static bool view_page(void *ctx, uint64_t la, bool write, struct isa_epcm_info *
 	};
 	*page = encl->pages + (la - encl->base);
 	return true;
+}
+
+bool client_encl_is_lost(const struct client_encl *encl)
+{
+	return !(atomic_load_explicit(encl->machine, memory_order_acquire) & PROTO_IS_ALIVE);
 }
 
 struct isa_encl_view client_encl_view(struct client_encl *encl)

@@ -56,6 +56,39 @@ static struct client_encl *encl_of(struct client_thread *thread, uint64_t tcs)
 	return encl;
 }
 
+/* As after a power event: the EPC has no such page. */
+struct isa_outcome client_encl_lost(uint64_t la)
+{
+	return pf(la, PFEC_U | PFEC_P | PFEC_W | PFEC_SGX);
+}
+
+void client_leave_lost(const struct client_thread *thread, struct isa_regs *r)
+{
+	r->gpr[ISA_RCX] = thread->aep;
+	r->gpr[ISA_RSP] = thread->rsp_outside;
+	r->gpr[ISA_RBP] = thread->rbp_outside;
+	r->rip = thread->aep;
+}
+
+/*
+ * The machine may end while one of the pages that are looked at is away, which then
+ * is an empty one: a thread control structure nobody enters, but also a frame that
+ * could be resumed.
+ */
+static struct isa_outcome eresume(struct client_thread *thread, const struct isa_encl_view *view,
+				  struct isa_regs *r, const uint8_t **xsave)
+{
+	struct isa_regs resumed = *r;
+	const struct isa_outcome out = isa_eresume(&thread->isa, view, &resumed, xsave);
+
+	if (isa_is_done(out) && client_encl_is_lost(thread->encl)) {
+		thread->isa.inside = false;
+		return client_encl_lost(r->gpr[ISA_RBX]);
+	}
+	*r = resumed;
+	return out;
+}
+
 struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa_regs *r,
 					const uint8_t **xsave)
 {
@@ -71,9 +104,16 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	encl = encl_of(thread, tcs);
 	if (!encl)
 		return not_epc(tcs);
+	if (client_encl_is_lost(encl))
+		return client_encl_lost(tcs);
+	thread->rsp_outside = r->gpr[ISA_RSP];
+	thread->rbp_outside = r->gpr[ISA_RBP];
+	thread->aep = r->gpr[ISA_RCX];
 	view = client_encl_view(encl);
 	out = leaf == ISA_ENCLU_EENTER ? isa_eenter(&thread->isa, &view, r)
-				       : isa_eresume(&thread->isa, &view, r, xsave);
+				       : eresume(thread, &view, r, xsave);
+	if (out.kind == ISA_FAULT && client_encl_is_lost(encl))
+		return client_encl_lost(tcs);
 	if (isa_is_done(out)) {
 		thread->exit_frame = 0;
 		client_syscalls_arm(thread);

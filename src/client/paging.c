@@ -5,9 +5,11 @@
  * Every mapping of the enclave's memory file is registered with a userfaultfd,
  * which the server gets a duplicate of.  A page that is away raises SIGBUS in
  * ELRANGE, where handlers ask the server for it; in our own alias, which we
- * use inside of handlers too, the thread waits in the kernel.  Where the
- * system has no userfaultfd for us the server is not told, and leaves the
- * enclave's pages where they are.
+ * use inside of handlers too, the thread waits in the kernel.  The userfaultfd
+ * of the alias is the server's alone: when that ends the kernel closes it and lets
+ * threads go that wait, with an empty page, and then the enclave counts as lost
+ * (client_encl_is_lost()).  Where the system has no userfaultfd for us the server
+ * is not told, and leaves the enclave's pages where they are.
  *
  * fork() drops registrations: a child would silently see empty pages.  So it
  * does not inherit the mappings, but makes them again.
@@ -73,7 +75,9 @@ static bool watch(int uffd, const void *addr, uint64_t size)
 
 void client_paging_close(struct client_encl *encl)
 {
-	client_paging_discard(encl->uffds);
+	if (encl->uffd >= 0)
+		sys_close(encl->uffd);
+	encl->uffd = -1;
 }
 
 /* @again: besides the process that attached. */
@@ -92,8 +96,8 @@ static int join(struct client_encl *encl, int uffds[2], bool again)
 		client_paging_discard(uffds);
 		return -ENOMEM;
 	}
-	encl->uffds[0] = uffds[0];
-	encl->uffds[1] = uffds[1];
+	sys_close(uffds[1]);
+	encl->uffd = uffds[0];
 	return 0;
 }
 
@@ -104,7 +108,7 @@ int client_paging_join(struct client_encl *encl, int uffds[2])
 
 int client_paging_map(const struct client_encl *encl, uint64_t start, uint64_t size)
 {
-	if (encl->uffds[0] < 0 || watch(encl->uffds[0], (void *)(uintptr_t)start, size))
+	if (encl->uffd < 0 || watch(encl->uffd, (void *)(uintptr_t)start, size))
 		return 0;
 	/* Without it a page that is away would be an empty one. */
 	return -ENOMEM;
@@ -116,7 +120,7 @@ int client_paging_forked(struct client_encl *encl)
 	void *alias;
 
 	/* Not registered, hence inherited. */
-	if (encl->uffds[0] < 0)
+	if (encl->uffd < 0)
 		return 0;
 	client_paging_close(encl);
 	alias = sys_mmap(encl->pages, encl->size, PROT_READ | PROT_WRITE,

@@ -220,11 +220,11 @@ static void answer_vepc_page(const struct call *call, const struct proto_frame *
 
 /* --- one call ----------------------------------------------------------------- */
 
-static long receive_frame(int fd, struct proto_frame *frame, void *data, size_t size, int fds[2])
+static long receive_frame(int fd, struct proto_frame *frame, void *data, size_t size, int *fds)
 {
 	struct iovec iov[2] = { { frame, sizeof(*frame) }, { data, size } };
 	union {
-		char buf[CMSG_SPACE(2 * sizeof(int))];
+		char buf[CMSG_SPACE(PROTO_NR_FILES * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct msghdr msg = {
@@ -241,12 +241,12 @@ static long receive_frame(int fd, struct proto_frame *frame, void *data, size_t 
 	while (n == -EINTR);
 	cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS &&
-	    cmsg->cmsg_len == CMSG_LEN(2 * sizeof(int)) && fds)
-		memcpy(fds, CMSG_DATA(cmsg), 2 * sizeof(int));
+	    cmsg->cmsg_len == CMSG_LEN(PROTO_NR_FILES * sizeof(int)) && fds)
+		memcpy(fds, CMSG_DATA(cmsg), PROTO_NR_FILES * sizeof(int));
 	return n;
 }
 
-static int serve_questions(struct call *call, struct proto_frame *done, int fds[2])
+static int serve_questions(struct call *call, struct proto_frame *done, int *fds)
 {
 	uint8_t data[PROTO_COPY_OUT_MAX];
 
@@ -306,13 +306,13 @@ static int send_with_fds(int sock, const void *data, size_t size, const int *fds
 
 /* @sent, NULL for none, go to the server; @fds come from it. */
 static int do_call(int sock, const struct proto_request *req, const int sent[2],
-		   struct proto_frame *done, int fds[2])
+		   struct proto_frame *done, int *fds)
 {
 	struct call call = { .handled = client_signals_handled() };
 	int pair[2], ret;
 
-	if (fds)
-		fds[0] = fds[1] = -1;
+	for (size_t i = 0; fds && i < PROTO_NR_FILES; i++)
+		fds[i] = -1;
 	ret = (int)sys_call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
 			    (long)pair);
 	if (ret < 0)
@@ -332,7 +332,8 @@ static int do_call(int sock, const struct proto_request *req, const int sent[2],
 	return ret;
 }
 
-int client_call(int sock, const struct proto_request *req, struct proto_frame *done, int fds[2])
+int client_call(int sock, const struct proto_request *req, struct proto_frame *done,
+		int fds[PROTO_NR_FILES])
 {
 	return do_call(sock, req, NULL, done, fds);
 }

@@ -311,6 +311,8 @@ static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
 
 	thread->exit_frame = 0;
 	isa_aex(&thread->isa, r, event, client_xstate_of(uc));
+	if (client_encl_is_lost(thread->encl))
+		client_leave_lost(thread, r);
 	client_xstate_init(uc, xfrm, event->exception ? event->vector : -1);
 	regs_to(uc, r);
 }
@@ -388,12 +390,16 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 		verdict = NOT_OURS;
 	} else if (event.exception && event.vector == X86_UD &&
 		   (emulated = at_trap(thread, r, uc, &event)) != TRAP_NOT_OURS) {
-		if (emulated == TRAP_DONE) {
+		if (emulated == TRAP_DONE && !client_encl_is_lost(thread->encl)) {
 			regs_to(uc, r);
 			go_on_inside(thread, r);
 			return true;
 		}
-		verdict = event.vector == X86_PF ? refine_pf(sig, &event) : NOT_OURS;
+		/* Lost meanwhile, it may have seen an empty page. */
+		if (emulated == TRAP_DONE)
+			event = event_of_fault(client_encl_lost(r->rip));
+		verdict = emulated != TRAP_DONE && event.vector == X86_PF
+				  ? refine_pf(sig, &event) : NOT_OURS;
 	} else {
 		verdict = refine(thread, sig, r, &event);
 		if (verdict == NOBODY) {

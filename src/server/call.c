@@ -475,7 +475,7 @@ static void send_attached(struct call *call)
 	};
 	struct iovec iov = { &frame, sizeof(frame) };
 	union {
-		char buf[CMSG_SPACE(2 * sizeof(int))];
+		char buf[CMSG_SPACE(PROTO_NR_FILES * sizeof(int))];
 		struct cmsghdr align;
 	} control = { { 0 } };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
@@ -483,14 +483,17 @@ static void send_attached(struct call *call)
 
 	pthread_mutex_lock(&call->dev->lock);
 	if (!frame.result && mem->pages_fd >= 0 && call->dev->shared) {
+		const int files[PROTO_NR_FILES] = {
+			mem->pages_fd, mem->shared_fd, call->dev->server->pulse.fd,
+		};
+
 		msg.msg_control = control.buf;
 		msg.msg_controllen = sizeof(control.buf);
 		cmsg = CMSG_FIRSTHDR(&msg);
 		cmsg->cmsg_level = SOL_SOCKET;
 		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(2 * sizeof(int));
-		memcpy(CMSG_DATA(cmsg), (int[]){ mem->pages_fd, mem->shared_fd },
-		       2 * sizeof(int));
+		cmsg->cmsg_len = CMSG_LEN(sizeof(files));
+		memcpy(CMSG_DATA(cmsg), files, sizeof(files));
 		frame.base = mem->base;
 		frame.encl_size = mem->size;
 	}

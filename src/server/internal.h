@@ -3,6 +3,7 @@
 #ifndef SWSGX_SERVER_INTERNAL_H
 #define SWSGX_SERVER_INTERNAL_H
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -43,6 +44,27 @@ void processor_destroy(struct processor *p);
 
 /** processor_xcr0() - what XFRM is limited to. */
 uint64_t processor_xcr0(void);
+/* --- pulse.c: does the server live? ------------------------------------------- */
+
+struct pulse {
+	int fd;				/* of the memory; for programs */
+	_Atomic uint32_t *word;		/* see PROTO_IS_ALIVE */
+	struct robust_list_head head;
+	struct robust_list node;	/* the one lock */
+	struct robust_list_head *libc_head;
+	size_t libc_size;
+};
+
+/** pulse_create() - Return: 0 or -errno; pulse_destroy() in either case. */
+int pulse_create(struct pulse *pulse);
+void pulse_destroy(struct pulse *pulse);
+
+/** pulse_begin() - the server lives, from here to pulse_end() or the end of this thread. */
+void pulse_begin(struct pulse *pulse);
+
+/** pulse_end() - by the same thread. */
+void pulse_end(struct pulse *pulse);
+
 /* --- encls.c: what the manager asks of a machine ---------------------------- */
 
 /** processor_ops() - the manager's ENCLS table over @p. */
@@ -318,6 +340,7 @@ struct server {
 	struct workers *workers;
 	struct pager *pager;
 	struct backing backing;
+	struct pulse pulse;
 	char name[PROTO_NAME_MAX];
 	int enclave_listener, provision_listener, vepc_listener;
 	pthread_mutex_t vepcs_lock;	/* guards vepcs; a leaf lock */

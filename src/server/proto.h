@@ -45,8 +45,8 @@
 enum proto_op {
 	PROTO_OP_IOCTL = 1,	/* a: command, b: argument */
 	PROTO_OP_MAY_MAP,	/* a: start, b: end, c: PROT_*, d: READ_IMPLIES_EXEC */
-	PROTO_OP_ATTACH,	/* a: will JOIN; answers the two memory files of the enclave,
-				 * or the id of the virtual EPC */
+	PROTO_OP_ATTACH,	/* a: will JOIN; answers PROTO_NR_FILES memory files, or the
+				 * id of the virtual EPC */
 	PROTO_OP_ENCLU,		/* a: leaf, b: RBX, c: RCX, d: RDX */
 	PROTO_OP_FAULT,		/* a: page's address, b: SECINFO_R, _W or _X wanted */
 	PROTO_OP_JOIN,		/* a: the client's own mapping, b: after fork(); two userfaultfds follow */
@@ -138,6 +138,14 @@ struct proto_shared {
 };
 
 #define PROTO_MIRROR_OFFSET SGX_PAGE_SIZE
+
+/*
+ * The files of ATTACH: the enclave's pages, the one above, and one of the machine's
+ * whose first word says whether it lives.  The kernel changes that when the server
+ * ends, before pages that were away are seen as empty ones.
+ */
+#define PROTO_NR_FILES 3u
+#define PROTO_IS_ALIVE 0x3fffffffu	/* any of these bits: a thread of the server's */
 
 #define MIRROR_RWX 0x7u
 #define MIRROR_PENDING 0x8u

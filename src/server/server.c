@@ -206,7 +206,7 @@ int server_create(const struct server_config *config, struct server **out)
 		return -ENOMEM;
 	s->enclave_listener = s->provision_listener = s->vepc_listener = s->epoll = -1;
 	pthread_mutex_init(&s->vepcs_lock, NULL);
-	s->control.listener = s->control.epoll = -1;
+	s->control.listener = s->control.epoll = s->pulse.fd = -1;
 	s->platform.profile = config->profile;
 	s->platform.sha256 = isa_sha256;
 	s->inject = config->inject;
@@ -217,6 +217,8 @@ int server_create(const struct server_config *config, struct server **out)
 		ret = processor_create(&s->processor, config);
 	if (!ret)
 		ret = backing_init(&s->backing);
+	if (!ret)
+		ret = pulse_create(&s->pulse);
 	if (!ret)
 		ret = create_pool(s);
 	if (!ret)
@@ -258,6 +260,7 @@ void server_destroy(struct server *s)
 	pager_destroy(s->pager);
 	sgx_epc_pool_destroy(s->pool);
 	backing_finish(&s->backing);
+	pulse_destroy(&s->pulse);
 	processor_destroy(&s->processor);
 	pthread_mutex_destroy(&s->vepcs_lock);
 	free(s);
@@ -562,8 +565,11 @@ int server_run(struct server *s, const struct server_needs *needs)
 	s->pager = pager_create(s->pool);
 	s->workers = workers_create();
 	ret = s->pager && s->workers ? watch_all(&loop, needs) : -ENOMEM;
-	if (!ret)
+	if (!ret) {
+		pulse_begin(&s->pulse);
 		ret = run_loop(&loop, needs);
+		pulse_end(&s->pulse);
+	}
 	if (loop.stopped)
 		return 1;
 	workers_destroy(s->workers);

@@ -27,13 +27,16 @@ static void show(const char *what, int ret)
 static int put_and_get(const struct test_encl *e)
 {
 	struct test_op put = { .kind = OP_PUT, .value = 0x1234 }, get = { .kind = OP_GET };
+	struct sgx_enclave_run run = { 0 };
 
-	test_enter(e, 0, &put);
+	test_call(e, test_tcs(e, 0), ENCLU_EENTER, &put, &run);
+	if (run.function == ENCLU_EENTER && run.exception_vector == VECTOR_PF &&
+	    run.exception_error_code == (PF_P | PF_W | PF_U | PF_SGX))
+		return EFAULT;
 	test_enter(e, 0, &get);
 	return get.result == 0x1234 ? 0 : EILSEQ;
 }
 
-/* EGETKEY needs the processor, which lives in the server. */
 static int ask_for_key(const struct test_encl *e)
 {
 	/* KEYNAME 3: the report key. */

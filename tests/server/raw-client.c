@@ -262,7 +262,7 @@ bool raw_receive(int reply, struct raw_frame *f)
 {
 	struct iovec iov[2] = { { &f->frame, sizeof(f->frame) }, { f->data, sizeof(f->data) } };
 	union {
-		char buf[CMSG_SPACE(2 * sizeof(int))];
+		char buf[CMSG_SPACE(PROTO_NR_FILES * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct msghdr msg = {
@@ -274,7 +274,7 @@ bool raw_receive(int reply, struct raw_frame *f)
 	const ssize_t n = recvmsg(reply, &msg, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
-	f->fds[0] = f->fds[1] = -1;
+	memset(f->fds, -1, sizeof(f->fds));
 	if (cmsg && cmsg->cmsg_len == CMSG_LEN(sizeof(f->fds)))
 		memcpy(f->fds, CMSG_DATA(cmsg), sizeof(f->fds));
 	f->data_size = n > (ssize_t)sizeof(f->frame) ? (size_t)n - sizeof(f->frame) : 0;
@@ -402,7 +402,7 @@ bool raw_attach_joining(int sock, bool joins, struct raw_attached *a)
 	};
 	struct raw_frame done;
 
-	*a = (struct raw_attached){ .fds = { -1, -1 } };
+	*a = (struct raw_attached){ .fds = { -1, -1, -1 } };
 	if (!call(sock, &req, &done))
 		return false;
 	a->error = done.frame.result;
@@ -426,8 +426,8 @@ void raw_detach(struct raw_attached *a)
 		return;
 	munmap(a->pages, a->size);
 	munmap(a->shared, a->shared_size);
-	close(a->fds[0]);
-	close(a->fds[1]);
+	for (size_t i = 0; i < PROTO_NR_FILES; i++)
+		close(a->fds[i]);
 }
 
 int64_t raw_join(int sock, const int *uffds, size_t nr, uint64_t alias, bool again)

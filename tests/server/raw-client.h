@@ -90,7 +90,7 @@ struct raw_frame {
 	struct proto_frame frame;
 	uint8_t data[4096];
 	size_t data_size;
-	int fds[2];		/* -1: none came */
+	int fds[PROTO_NR_FILES]; /* -1: none came */
 };
 
 /** raw_receive() - the server's next frame; false when it hung up, or says nothing. */
@@ -128,7 +128,7 @@ struct raw_attached {
 	const uint16_t *mirror;
 	uint64_t base, size, shared_size;
 	int64_t error;		/* 0 or -errno of the server's */
-	int fds[2];
+	int fds[PROTO_NR_FILES];
 };
 
 /** raw_attach() - as a process whose pages cannot be taken from it. */

@@ -75,8 +75,8 @@ static void files_of_an_enclave_cannot_be_resized(void **state)
 
 	assert_int_equal(raw_build(sock), 0);
 	assert_true(raw_attach(sock, &a));
-	for (int i = 0; i < 2; i++) {
-		/* The server maps both: a smaller file would be its SIGBUS. */
+	for (size_t i = 0; i < PROTO_NR_FILES; i++) {
+		/* The server maps them: a smaller file would be its SIGBUS. */
 		assert_int_equal(ftruncate(a.fds[i], 0), -1);
 		assert_int_equal(errno, EPERM);
 		assert_int_equal(ftruncate(a.fds[i], (off_t)1 << 30), -1);
@@ -84,6 +84,29 @@ static void files_of_an_enclave_cannot_be_resized(void **state)
 	raw_detach(&a);
 	assert_true(raw_works(sock));
 	close(sock);
+}
+
+/* It tells every program of the machine, so none may write it. */
+static void whether_the_machine_lives_can_only_be_read(void **state)
+{
+	struct machine *m = *state;
+	const int sock = raw_open(m);
+	const _Atomic uint32_t *word;
+	struct raw_attached a;
+
+	assert_int_equal(raw_build(sock), 0);
+	assert_true(raw_attach(sock, &a));
+	assert_ptr_equal(mmap(NULL, SGX_PAGE_SIZE, PROT_WRITE, MAP_SHARED, a.fds[2], 0), MAP_FAILED);
+	assert_int_equal(pwrite(a.fds[2], "", 1, 0), -1);
+	word = mmap(NULL, SGX_PAGE_SIZE, PROT_READ, MAP_SHARED, a.fds[2], 0);
+	assert_ptr_not_equal(word, MAP_FAILED);
+	assert_int_not_equal(*word & PROTO_IS_ALIVE, 0);
+	close(sock);
+	raw_detach(&a);
+	machine_let_go(m);
+	assert_true(machine_has_ended(m, RAW_PATIENCE_S * 1000));
+	assert_int_equal(*word & PROTO_IS_ALIVE, 0);
+	munmap((void *)(uintptr_t)word, SGX_PAGE_SIZE);
 }
 
 static void many_pages_travel_in_chunks(void **state)
@@ -395,6 +418,7 @@ int main(void)
 		test(an_enclave_is_built_entered_and_given_back),
 		test(attach_shows_pages_and_their_epcm),
 		test(files_of_an_enclave_cannot_be_resized),
+		test(whether_the_machine_lives_can_only_be_read),
 		test(many_pages_travel_in_chunks),
 		test(source_nobody_wants_does_not_cost_the_answer),
 		test(errors_are_those_of_the_device),

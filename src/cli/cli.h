@@ -137,6 +137,16 @@ void show_leak(FILE *out, const char *indent, const struct control_leak *leak);
 /** show_health() - one line without its end. */
 void show_health(FILE *out, const struct control_stat *stat);
 
+/* What became of instructions, by enum count_place. */
+struct place_name {
+	const char *where, *instruction, *fate;
+};
+
+extern const struct place_name place_names[COUNT_NR_PLACES];
+
+/** trap_name() - what enum count_trap @trap counts; NULL when there is no such leaf. */
+const char *trap_name(size_t trap);
+
 /** health_name() - "ok", "degraded", "failing". */
 const char *health_name(const struct control_stat *stat);
 

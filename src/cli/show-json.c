@@ -149,6 +149,32 @@ static json_t *rules_of(const struct control_stat *stat)
 	return all;
 }
 
+static json_t *code_of(const struct control_stat *stat)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < COUNT_NR_PLACES; i++) {
+		json_t *one = json_object();
+
+		put_string(&one, "where", place_names[i].where);
+		put_string(&one, "instruction", place_names[i].instruction);
+		put_string(&one, "fate", place_names[i].fate);
+		put_number(&one, "places", stat->places[i]);
+		append(&all, one);
+	}
+	return all;
+}
+
+static json_t *traps_of(const struct control_stat *stat)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < COUNT_NR_TRAPS; i++)
+		if (trap_name(i))
+			put_number(&all, trap_name(i), stat->traps[i]);
+	return all;
+}
+
 bool json_stat(FILE *out, const char *name, const struct control_stat *stat)
 {
 	json_t *o = json_object();
@@ -163,6 +189,8 @@ bool json_stat(FILE *out, const char *name, const struct control_stat *stat)
 	put(&o, "activity", activity_of(&stat->activity));
 	put(&o, "enclaves", enclaves_of(stat));
 	put(&o, "ioctls", ioctls_of(stat));
+	put(&o, "code", code_of(stat));
+	put(&o, "traps", traps_of(stat));
 	put(&o, "injected", rules_of(stat));
 	return print(out, o);
 }

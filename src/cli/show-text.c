@@ -86,6 +86,45 @@ static void show_ioctls(FILE *out, const char *indent, const struct control_stat
 	fprintf(out, "%s\n", *separator ? "" : "none");
 }
 
+const struct place_name place_names[COUNT_NR_PLACES] = {
+#define PLACE(name, where, instruction, fate) { where, instruction, fate },
+#include "../server/counts.def"
+#undef PLACE
+};
+
+static void show_code(FILE *out, const char *indent, const struct control_stat *stat)
+{
+	for (size_t i = 0; i < COUNT_NR_PLACES; i++)
+		if (stat->places[i])
+			fprintf(out, "%scode       %" PRIu64 " %s of the %s: %s\n", indent,
+				stat->places[i], place_names[i].instruction,
+				place_names[i].where, place_names[i].fate);
+}
+
+const char *trap_name(size_t trap)
+{
+	switch (trap) {
+	case COUNT_TRAP_NO_LEAF: return "no-leaf";
+	case COUNT_TRAP_CPUID: return "CPUID";
+	case COUNT_TRAP_XSAVE: return "XSAVE";
+	default: return isa_leaf_name(ISA_ENCLU, (uint32_t)(trap - COUNT_TRAP_ENCLU));
+	}
+}
+
+static void show_traps(FILE *out, const char *indent, const struct control_stat *stat)
+{
+	const char *separator = "";
+
+	fprintf(out, "%straps      ", indent);
+	for (size_t i = 0; i < COUNT_NR_TRAPS; i++) {
+		if (!stat->traps[i] || !trap_name(i))
+			continue;
+		fprintf(out, "%s%s %" PRIu64, separator, trap_name(i), stat->traps[i]);
+		separator = ", ";
+	}
+	fprintf(out, "%s\n", *separator ? "" : "none");
+}
+
 void show_stat(FILE *out, const char *indent, const char *name, const struct control_stat *stat)
 {
 	char since[32];
@@ -99,6 +138,8 @@ void show_stat(FILE *out, const char *indent, const char *name, const struct con
 	fprintf(out, "%senclaves   %" PRIu64 " made, %" PRIu64 " open\n", indent, stat->nr_enclaves,
 		stat->nr_enclaves_open);
 	show_ioctls(out, indent, stat);
+	show_code(out, indent, stat);
+	show_traps(out, indent, stat);
 	for (uint32_t i = 0; i < stat->nr_rules; i++)
 		fprintf(out, "%sinjected   %" PRIu64 " failures in %" PRIu64 " calls: %s\n", indent,
 			stat->rules[i].nr_fired, stat->rules[i].nr_calls, stat->rules[i].text);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "client.h"
+#include "counts.h"
 #include "exits.h"
 #include "sys.h"
 
@@ -196,6 +197,7 @@ static int attach(struct client_encl *encl)
 		sys_call(SYS_sched_yield, 0, 0, 0, 0);
 	}
 	ret = encl->size ? 0 : ask_for_memory(encl);
+	counts_attach();
 	client_lock(&saved);
 	if (ret)
 		drop_memory(encl);

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 
 #include "client.h"
+#include "counts.h"
 #include "exits.h"
 #include "sys.h"
 
@@ -285,7 +286,7 @@ static size_t free_slot(struct client_encl *encl)
 	return i;
 }
 
-void exits_replace(struct client_encl *encl, uint8_t *site, size_t size)
+enum count_place exits_replace(struct client_encl *encl, uint8_t *site, size_t size)
 {
 	uint8_t jump[JUMP_LENGTH] = { 0xe9 };
 	uint8_t *const at = site - size;
@@ -293,22 +294,41 @@ void exits_replace(struct client_encl *encl, uint8_t *site, size_t size)
 	int32_t rel;
 
 	if (!encl->slots && !reserve(encl))
-		return;
+		return COUNT_ENCLAVE_ENCLU_NO_ROOM;
 	/* Another process made it, ours gets the slot. */
 	if (slot_of_jump(encl, at) >= 0) {
 		slot = slot_number(encl, (size_t)slot_of_jump(encl, at));
 		set_slot(encl, slot, address_of(encl, site));
-		return;
+		return COUNT_ENCLAVE_ENCLU_REPLACED;
 	}
-	if (exits_are_exact() || !is_near(encl, address_of(encl, site)) ||
-	    free_slot(encl) == NR_SLOTS)
-		return;
+	if (exits_are_exact())
+		return COUNT_ENCLAVE_ENCLU_EXACT;
+	if (!is_near(encl, address_of(encl, site)) || free_slot(encl) == NR_SLOTS)
+		return COUNT_ENCLAVE_ENCLU_NO_ROOM;
 	slot = slot_number(encl, free_slot(encl));
 	if (!set_slot(encl, slot, address_of(encl, site)))
-		return;
+		return COUNT_ENCLAVE_ENCLU_NO_ROOM;
 	rel = (int32_t)((uintptr_t)slot - (address_of(encl, at) + JUMP_LENGTH));
 	memcpy(jump + 1, &rel, sizeof(rel));
 	memcpy(at, jump, sizeof(jump));
+	return COUNT_ENCLAVE_ENCLU_REPLACED;
+}
+
+/* Code is looked at as often as rights change, and by several processes. */
+void exits_count(struct client_encl *encl, const uint8_t *site, enum count_place fate)
+{
+	const uint64_t mine = (uint64_t)(site - encl->pages) + 1;
+
+	for (size_t i = 0; i < PROTO_MAX_COUNTED; i++) {
+		uint64_t seen = 0;
+
+		if (atomic_compare_exchange_strong(&encl->shared->counted[i], &seen, mine)) {
+			counts_place(fate);
+			return;
+		}
+		if (seen == mine)
+			return;
+	}
 }
 
 /* --- threads ------------------------------------------------------------------------ */

@@ -3,6 +3,8 @@
 #ifndef SWSGX_CLIENT_EXITS_H
 #define SWSGX_CLIENT_EXITS_H
 
+#include "../server/counts.h"
+
 #include "client.h"
 
 /* Labels of the exit in enter.S, in this order. */
@@ -22,8 +24,14 @@ bool exits_are_exact(void);
 size_t exits_match(const struct client_encl *encl, const uint8_t *site, const uint8_t *start,
 		   bool *made);
 
-/** exits_replace() - do so with the @size bytes before @site.  Not in a handler. */
-void exits_replace(struct client_encl *encl, uint8_t *site, size_t size);
+/**
+ * exits_replace() - do so with the @size bytes before @site.  Not in a handler.
+ * Return: what became of it.
+ */
+enum count_place exits_replace(struct client_encl *encl, uint8_t *site, size_t size);
+
+/** exits_count() - count what became of the ENCLU at @site, once in the life of @encl. */
+void exits_count(struct client_encl *encl, const uint8_t *site, enum count_place fate);
 
 /**
  * exits_attach() - @encl is known to this process now: have the place its jumps

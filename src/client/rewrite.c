@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 
 #include "client.h"
+#include "counts.h"
 #include "decode.h"
 #include "sys.h"
 
@@ -113,6 +114,7 @@ static void rewrite(uint8_t *at, int prot)
 	/* Known before it can trap.  Threads of other libraries may run it already. */
 	if (sys_mprotect((void *)page, size, prot | PROT_WRITE) < 0 || !note((uintptr_t)at))
 		return;
+	counts_place(COUNT_PROGRAM_CPUID_REPLACED);
 	__atomic_store_n(&at[1], ud2[1], __ATOMIC_RELEASE);
 	sys_mprotect((void *)page, size, prot);
 }

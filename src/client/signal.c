@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "counts.h"
 #include "exits.h"
 #include "sys.h"
 #include "traps.h"
@@ -379,6 +380,7 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 	struct isa_outcome out;
 
 	if (event.exception && event.vector == X86_UD && at_enclu(thread, r)) {
+		counts_enclu((uint32_t)r->gpr[ISA_RAX]);
 		out = client_enclu_inside(thread, r);
 		if (out.kind != ISA_FAULT) {
 			regs_to(uc, r);
@@ -390,6 +392,7 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 		verdict = NOT_OURS;
 	} else if (event.exception && event.vector == X86_UD &&
 		   (emulated = at_trap(thread, r, uc, &event)) != TRAP_NOT_OURS) {
+		counts_trap(COUNT_TRAP_XSAVE);
 		if (emulated == TRAP_DONE && !client_encl_is_lost(thread->encl)) {
 			regs_to(uc, r);
 			go_on_inside(thread, r);
@@ -428,8 +431,11 @@ static bool inside(struct client_thread *thread, int sig, siginfo_t *info, ucont
 static bool enclu_outside(struct client_thread *thread, ucontext_t *uc, struct isa_regs *r)
 {
 	const uint8_t *xsave;
-	struct isa_outcome out = client_enclu_outside(thread, r, &xsave);
+	struct isa_outcome out;
 	struct isa_event event;
+
+	counts_enclu((uint32_t)r->gpr[ISA_RAX]);
+	out = client_enclu_outside(thread, r, &xsave);
 
 	if (out.kind == ISA_FAULT) {
 		event = event_of_fault(out);
@@ -482,6 +488,7 @@ static bool outside(struct client_thread *thread, int sig, siginfo_t *info, ucon
 		return enclu_outside(thread, uc, r);
 	}
 	if (event.vector == X86_UD && client_emulate_cpuid(r)) {
+		counts_trap(COUNT_TRAP_CPUID);
 		regs_to(uc, r);
 		return true;
 	}
@@ -547,6 +554,7 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 	}
 
 	if (thread && thread->isa.inside && is_trap(sig, info) && exits_recover(thread->encl, &r)) {
+		counts_enclu(ISA_ENCLU_EEXIT);
 		client_enclu_inside(thread, &r);
 		regs_to(uc, &r);
 		return;
@@ -556,6 +564,7 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 		regs_to(uc, &r);
 	/* What the exit looked at was not ours: let the ENCLU do it. */
 	if (exit == EXIT_BEGUN && is_trap(sig, info)) {
+		counts_enclu(ISA_ENCLU_EEXIT);
 		client_enclu_inside(thread, &r);
 		regs_to(uc, &r);
 		return;

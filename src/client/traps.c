@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "counts.h"
 #include "decode.h"
 #include "exits.h"
 #include "traps.h"
@@ -142,10 +143,19 @@ static void scan_enclu(const struct code *c, struct client_encl *encl, uint8_t *
 {
 	bool made;
 	const size_t size = exits_match(encl, site, c->start, &made);
+	enum count_place fate;
 
-	if (size && (made || (!exits_are_exact() && decoder_load() &&
-			      is_instruction(c, site - size))))
-		exits_replace(encl, site, size);
+	if (made)
+		fate = exits_replace(encl, site, size);
+	else if (!size)
+		fate = COUNT_ENCLAVE_ENCLU_OTHER;
+	else if (exits_are_exact())
+		fate = COUNT_ENCLAVE_ENCLU_EXACT;
+	else if (!decoder_load() || !is_instruction(c, site - size))
+		fate = COUNT_ENCLAVE_ENCLU_UNSURE;
+	else
+		fate = exits_replace(encl, site, size);
+	exits_count(encl, site, fate);
 }
 
 static void scan_code(const struct code *c, struct client_encl *encl, uint8_t *from, uint8_t *to)
@@ -157,8 +167,11 @@ static void scan_code(const struct code *c, struct client_encl *encl, uint8_t *f
 		const size_t left = (size_t)(c->end - at);
 		const uint8_t trap = trap_for(at, left, narrow);
 
-		if (trap && decoder_load() && is_instruction(c, at))
+		if (trap && decoder_load() && is_instruction(c, at)) {
+			counts_place(trap == TRAP_CPUID ? COUNT_ENCLAVE_CPUID_REPLACED
+							: COUNT_ENCLAVE_XSAVE_REPLACED);
 			replace(at + 1, trap);
+		}
 		else if (left >= 3 && at[1] == 0x01 && at[2] == 0xd7)
 			scan_enclu(c, encl, at);
 	}

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -61,6 +62,14 @@ static void list_ioctls(const struct server *s, struct control_stat *stat)
 	stat->nr_ioctls = NR_KNOWN + 1;
 }
 
+static void list_counts(const struct counts_page *counts, struct control_stat *stat)
+{
+	for (size_t i = 0; i < COUNT_NR_PLACES; i++)
+		stat->places[i] = atomic_load(&counts->places[i]);
+	for (size_t i = 0; i < COUNT_NR_TRAPS; i++)
+		stat->traps[i] = atomic_load(&counts->traps[i]);
+}
+
 static void list_rules(const struct inject_plan *plan, struct control_stat *stat)
 {
 	for (size_t i = 0; plan && i < plan->nr_rules; i++) {
@@ -85,6 +94,7 @@ void server_snapshot(const struct server *s, struct control_stat *stat)
 	stat->nr_enclaves_open = atomic_load(&s->counts.nr_enclaves_open);
 	stat->started_ns = s->started_ns;
 	stat->pid = getpid();
+	list_counts(s->control.counts, stat);
 	list_ioctls(s, stat);
 	list_rules(s->inject, stat);
 }
@@ -112,6 +122,12 @@ size_t server_leaks(const struct server *s, uint64_t first,
 
 /* --- one request ------------------------------------------------------------------ */
 
+static int send_to(int sock, const struct msghdr *msg)
+{
+	/* Who asks and does not listen is not waited for. */
+	return sendmsg(sock, msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
 static int reply(int sock, int error, const void *data, size_t size, size_t nr)
 {
 	struct control_reply header = {
@@ -125,8 +141,30 @@ static int reply(int sock, int error, const void *data, size_t size, size_t nr)
 	};
 	const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = nr ? 2 : 1 };
 
-	/* Who asks and does not listen is not waited for. */
-	return sendmsg(sock, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+	return send_to(sock, &msg);
+}
+
+static int reply_counts(int sock, int fd)
+{
+	struct control_reply header = { .magic = CONTROL_MAGIC };
+	struct iovec iov = { &header, sizeof(header) };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { { 0 } };
+	const struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	return send_to(sock, &msg);
 }
 
 static int reply_stat(const struct server *s, int sock)
@@ -173,6 +211,8 @@ static int answer(const struct server *s, int sock)
 		return reply_leaks(s, sock, req.first);
 	case CONTROL_CPUID:
 		return reply_cpuid(s, sock, req.first);
+	case CONTROL_COUNTS:
+		return reply_counts(sock, s->control.counts_fd);
 	default:
 		return reply(sock, -EINVAL, NULL, 0, 0);
 	}
@@ -228,7 +268,13 @@ void control_handle(struct server *s)
 
 int control_open(struct control *c, int listener)
 {
+	void *map;
+
 	c->listener = listener;
+	c->counts_fd = memory_file("swsgx-counts", COUNTS_SIZE, &map);
+	if (c->counts_fd < 0)
+		return c->counts_fd;
+	c->counts = map;
 	c->epoll = epoll_create1(EPOLL_CLOEXEC);
 	return c->epoll < 0 ? -errno : watch(c, listener);
 }
@@ -237,6 +283,10 @@ void control_close(struct control *c)
 {
 	while (c->nr_connections)
 		close(c->socks[--c->nr_connections]);
+	if (c->counts) {
+		munmap(c->counts, COUNTS_SIZE);
+		close(c->counts_fd);
+	}
 	if (c->epoll >= 0)
 		close(c->epoll);
 	if (c->listener >= 0)

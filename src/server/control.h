@@ -18,6 +18,8 @@
 #include <swsgx/epc.h>
 #include <swsgx/inject.h>
 
+#include "counts.h"
+
 #define PROTO_CONTROL "/control"
 #define CONTROL_MAGIC 0x43584753u	/* "SGXC" */
 
@@ -25,6 +27,7 @@ enum control_op {
 	CONTROL_STAT = 1,	/* one struct control_stat */
 	CONTROL_LEAKS,		/* rows of the ledger from @first on, as many as fit */
 	CONTROL_CPUID,		/* one struct isa_cpuid: leaf @first >> 32, subleaf in the rest */
+	CONTROL_COUNTS,		/* nothing, but a descriptor of the page in counts.h */
 };
 
 struct control_request {
@@ -67,6 +70,8 @@ struct control_stat {
 	uint32_t reserved;
 	struct control_ioctl ioctls[CONTROL_MAX_IOCTLS];
 	struct control_rule rules[INJECT_MAX_RULES];
+	uint64_t places[COUNT_NR_PLACES];	/* what clients did, see counts.h */
+	uint64_t traps[COUNT_NR_TRAPS];
 };
 
 /* A row of the ledger; see struct sgx_epc_leak. */

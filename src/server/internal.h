@@ -84,6 +84,12 @@ struct encl_memory {
 	size_t shared_size;
 };
 
+/**
+ * memory_file() - a file of @size zero bytes to share with programs, mapped at *@map.
+ * Return: its descriptor; -errno.
+ */
+int memory_file(const char *name, uint64_t size, void **map);
+
 void encl_memory_init(struct encl_memory *mem);
 
 /** encl_memory_create() - for an enclave at [@base, @base + @size).  0 or -errno. */
@@ -320,6 +326,8 @@ struct control {
 	int epoll;		/* of the listener and the connections */
 	unsigned int nr_connections;
 	int socks[CONTROL_MAX_CONNECTIONS];
+	struct counts_page *counts;	/* shared with clients; NULL: not yet */
+	int counts_fd;
 };
 
 /** control_open() - take over @listener.  0 or -errno; control_close() in either case. */

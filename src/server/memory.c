@@ -16,7 +16,7 @@ void encl_memory_init(struct encl_memory *mem)
 	*mem = (struct encl_memory){ .pages_fd = -1, .shared_fd = -1 };
 }
 
-static int map_file(const char *name, uint64_t size, void **map)
+int memory_file(const char *name, uint64_t size, void **map)
 {
 	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -39,12 +39,12 @@ int encl_memory_create(struct encl_memory *mem, uint64_t base, uint64_t size)
 	struct encl_memory new = { .base = base, .size = size, .shared_fd = -1 };
 	void *map;
 
-	new.pages_fd = map_file("sgx_enclave", size, &map);
+	new.pages_fd = memory_file("sgx_enclave", size, &map);
 	if (new.pages_fd < 0)
 		return -ENOMEM;
 	new.pages = map;
 	new.shared_size = PROTO_MIRROR_OFFSET + size / SGX_PAGE_SIZE * sizeof(uint16_t);
-	new.shared_fd = map_file("sgx_enclave-state", new.shared_size, &map);
+	new.shared_fd = memory_file("sgx_enclave-state", new.shared_size, &map);
 	if (new.shared_fd < 0) {
 		encl_memory_destroy(&new);
 		return -ENOMEM;

@@ -124,6 +124,8 @@ struct proto_data {
 	uint32_t reserved;
 };
 
+#define PROTO_MAX_COUNTED 128u
+
 /*
  * The second memory file of an enclave: one page with struct isa_encl_block and
  * the bounds of what follows, then a uint16_t a page of the enclave that
@@ -135,6 +137,8 @@ struct proto_shared {
 	_Atomic uint64_t first, end;
 	/* Of the clients: where jumps in place of EEXIT lead to. */
 	_Atomic uint64_t slots;
+	/* Theirs, too: 1 + offset of each ENCLU that was counted; 0: free. */
+	_Atomic uint64_t counted[PROTO_MAX_COUNTED];
 };
 
 #define PROTO_MIRROR_OFFSET SGX_PAGE_SIZE

@@ -554,7 +554,15 @@ struct isa_encl_view {
 	 * those of components outside XFRM that lie below it.
 	 */
 	const struct isa_xsave_component *xsave_component;
+	/* Who enters, to be found in TCS.STATE meanwhile; 0: it does not matter. */
+	uint64_t holder;		/* below 2^56 */
 };
+
+/* TCS.STATE while a thread is inside; with a holder, debuggers see bit 0 only. */
+#define ISA_TCS_ACTIVE (1u << 0)
+#define ISA_TCS_COUNTED (1u << 1)	/* in blk->nr_inside */
+#define ISA_TCS_SLOT (1u << 2)		/* of it */
+#define ISA_TCS_HOLDER_SHIFT 8
 
 /* Internal processor registers (CR_*) of a thread inside an enclave. */
 struct isa_thread {
@@ -636,5 +644,16 @@ struct isa_event {
  */
 void isa_aex(struct isa_thread *t, struct isa_regs *r, const struct isa_event *event,
 	     const void *xsave);
+
+/**
+ * isa_aex_of_dead() - the asynchronous exit of a thread that ended inside an enclave.
+ * @blk: of the enclave.
+ * @tcs: entered with a holder, who is no more.
+ * @gprsgx, @xsave: its current frame; NULL when it has none, and then none is used up.
+ *
+ * Nobody knows its registers: the frame has none, and cannot be resumed (#GP).
+ */
+void isa_aex_of_dead(struct isa_encl_block *blk, struct sgx_tcs *tcs,
+		     struct sgx_gprsgx *gprsgx, uint8_t *xsave);
 
 #endif /* SWSGX_ISA_H */

@@ -77,6 +77,7 @@ struct client_encl {
 	struct proto_shared *shared;
 	const uint16_t *mirror;
 	const _Atomic uint32_t *machine; /* see PROTO_IS_ALIVE */
+	uint64_t number;	/* of this process; 0: it did not join */
 	uint8_t *slots;		/* see exits.c; NULL: none */
 	size_t shared_size;
 };

@@ -580,5 +580,6 @@ struct isa_encl_view client_encl_view(struct client_encl *encl)
 		.ctx = encl,
 		.xcr0 = client_xcr0(),
 		.xsave_component = client_xsave_components(),
+		.holder = encl->number,
 	};
 }

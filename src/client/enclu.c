@@ -89,12 +89,44 @@ static struct isa_outcome eresume(struct client_thread *thread, const struct isa
 	return out;
 }
 
+/*
+ * A thread that is killed inside has left, by an exit that nobody made.  Whether who
+ * holds the TCS lives is the server's to know.
+ */
+static bool free_tcs(const struct client_encl *encl, uint64_t tcs)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC,
+		.op = PROTO_OP_FREE_TCS,
+		.a = tcs,
+	};
+	const uint16_t entry = client_encl_mirror(encl, tcs);
+	struct proto_frame done;
+	uint64_t holder;
+
+	if (!(entry & MIRROR_VALID) || entry >> MIRROR_PT_SHIFT != PT_TCS)
+		return false;
+	holder = __atomic_load_n((uint64_t *)(void *)(encl->pages + (tcs - encl->base)),
+				 __ATOMIC_RELAXED) >> ISA_TCS_HOLDER_SHIFT;
+	return holder && holder != encl->number &&
+	       !client_call(encl->sock, &req, &done, NULL) && done.result == 1;
+}
+
+static struct isa_outcome execute(struct client_thread *thread, struct client_encl *encl,
+				  struct isa_regs *r, const uint8_t **xsave)
+{
+	const struct isa_encl_view view = client_encl_view(encl);
+
+	return (uint32_t)r->gpr[ISA_RAX] == ISA_ENCLU_EENTER
+		       ? isa_eenter(&thread->isa, &view, r)
+		       : eresume(thread, &view, r, xsave);
+}
+
 struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa_regs *r,
 					const uint8_t **xsave)
 {
 	const uint32_t leaf = (uint32_t)r->gpr[ISA_RAX];
 	const uint64_t tcs = r->gpr[ISA_RBX];
-	struct isa_encl_view view;
 	struct client_encl *encl;
 	struct isa_outcome out;
 
@@ -109,9 +141,10 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	thread->rsp_outside = r->gpr[ISA_RSP];
 	thread->rbp_outside = r->gpr[ISA_RBP];
 	thread->aep = r->gpr[ISA_RCX];
-	view = client_encl_view(encl);
-	out = leaf == ISA_ENCLU_EENTER ? isa_eenter(&thread->isa, &view, r)
-				       : eresume(thread, &view, r, xsave);
+	out = execute(thread, encl, r, xsave);
+	if (out.kind == ISA_FAULT && out.vector == X86_GP && tcs % SGX_PAGE_SIZE == 0 &&
+	    free_tcs(encl, tcs))
+		out = execute(thread, encl, r, xsave);
 	if (out.kind == ISA_FAULT && client_encl_is_lost(encl))
 		return client_encl_lost(tcs);
 	if (isa_is_done(out)) {

@@ -59,8 +59,8 @@
 #define THREAD_EXIT_STATE 184
 #define THREAD_EXIT_COUNT 192
 #define THREAD_INSIDE 200
-#define THREAD_HOST_FSBASE 296
-#define THREAD_HOST_GSBASE 304
+#define THREAD_HOST_FSBASE 304
+#define THREAD_HOST_GSBASE 312
 
 	.text
 	.globl	client_vdso_enter_enclave

@@ -78,6 +78,7 @@ void client_paging_close(struct client_encl *encl)
 	if (encl->uffd >= 0)
 		sys_close(encl->uffd);
 	encl->uffd = -1;
+	encl->number = 0;
 }
 
 /* @again: besides the process that attached. */
@@ -98,6 +99,7 @@ static int join(struct client_encl *encl, int uffds[2], bool again)
 	}
 	sys_close(uffds[1]);
 	encl->uffd = uffds[0];
+	encl->number = done.base;
 	return 0;
 }
 

@@ -32,8 +32,8 @@ _Static_assert(offsetof(struct client_thread, deferred) == 1 &&
 	       offsetof(struct client_thread, exit_state) == 184 &&
 	       offsetof(struct client_thread, exit_count) == 192 &&
 	       offsetof(struct client_thread, isa.inside) == 200 &&
-	       offsetof(struct client_thread, isa.host_fsbase) == 296 &&
-	       offsetof(struct client_thread, isa.host_gsbase) == 304 &&
+	       offsetof(struct client_thread, isa.host_fsbase) == 304 &&
+	       offsetof(struct client_thread, isa.host_gsbase) == 312 &&
 	       offsetof(struct isa_regs, rip) == 128 &&
 	       offsetof(struct isa_regs, gsbase) == 152, "enter.S");
 

@@ -150,3 +150,28 @@ void isa_aex(struct isa_thread *t, struct isa_regs *r, const struct isa_event *e
 	t->inside = false;
 	tcs_release(t->tcs, t->view.blk, t->epoch_slot);
 }
+
+/* No address of 48 bits: ERESUME refuses to go there. */
+#define NOWHERE (1ull << 63)
+
+void isa_aex_of_dead(struct isa_encl_block *blk, struct sgx_tcs *tcs,
+		     struct sgx_gprsgx *gprsgx, uint8_t *xsave)
+{
+	static const uint8_t initial[XSAVE_HEADER_END];
+	static const struct isa_event unknown;
+	const struct isa_regs none = { .rip = NOWHERE, .rflags = X86_FIXED };
+	const struct isa_thread t = { .gprsgx = gprsgx, .xsave = xsave, .xfrm = XFRM_X87_SSE,
+				      .xsave_size = XSAVE_HEADER_END };
+	const uint64_t state = fetch64(&tcs->state);
+
+	if (gprsgx && xsave) {
+		gprs_save(gprsgx, &none);				/* 1 */
+		xstate_save(&t, initial);				/* 2 */
+		event_save(&t, &unknown);				/* 3 */
+		put32(&tcs->cssa, fetch32(&tcs->cssa) + 1);		/* 7 */
+	}
+	if (state & ISA_TCS_COUNTED)
+		tcs_release(tcs, blk, state & ISA_TCS_SLOT ? 1 : 0);
+	else
+		__atomic_store_n(&tcs->state, TCS_INACTIVE, __ATOMIC_RELEASE);
+}

@@ -77,6 +77,9 @@ static void transfer(struct isa_lp *lp, const struct isa_epcm *e, bool write)
 		write_data(lp, data);
 	else
 		read_data(lp, data, isa_epcm_pt(e) == PT_VA);
+	/* Who is inside a TCS is nobody's business. */
+	if (isa_epcm_pt(e) == PT_TCS && data < (void *)(page + sizeof(uint64_t)))
+		lp->rbx &= data == page ? ISA_TCS_ACTIVE : 0;
 }
 
 static struct isa_outcome access_page(struct isa_lp *lp, bool write)

@@ -108,12 +108,18 @@ static uint8_t count_in(struct isa_encl_block *blk)
  */
 static void tcs_claim(struct entry *e)
 {
+	const uint64_t holder = e->view->holder << ISA_TCS_HOLDER_SHIFT;
 	uint64_t inactive = TCS_INACTIVE;
 
-	e->claimed = __atomic_compare_exchange_n(&e->tcs->state, &inactive, TCS_ACTIVE, false,
+	e->claimed = __atomic_compare_exchange_n(&e->tcs->state, &inactive,
+						 ISA_TCS_ACTIVE | holder, false,
 						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-	if (e->claimed)
-		e->epoch_slot = count_in(e->view->blk);
+	if (!e->claimed)
+		return;
+	e->epoch_slot = count_in(e->view->blk);
+	if (holder)
+		put64(&e->tcs->state, holder | ISA_TCS_ACTIVE | ISA_TCS_COUNTED |
+				      (e->epoch_slot ? ISA_TCS_SLOT : 0));
 }
 
 static void entry_abandon(struct entry *e)

@@ -43,7 +43,6 @@
 #define XSAVE_HEADER_END 576u
 
 #define TCS_INACTIVE 0u
-#define TCS_ACTIVE 1u
 
 static inline uint64_t fetch64(const uint64_t *p)
 {

@@ -358,13 +358,13 @@ static int64_t serve_fault(struct device *dev, const struct proto_request *req)
 }
 
 /* The process's userfaultfds follow the request, on the reply socket. */
-static int64_t serve_join(struct call *call, const struct proto_request *req)
+static int64_t serve_join(struct call *call, const struct proto_request *req, uint64_t *number)
 {
 	int uffds[2];
 
 	if (receive_fds(call, uffds))
 		return -EINVAL;
-	return spaces_join(call->dev, uffds, req->a, req->b);
+	return spaces_join(call->dev, uffds, req->a, req->b, number);
 }
 
 /* --- in-enclave leaves ------------------------------------------------------ */
@@ -533,7 +533,10 @@ static void serve_enclave(struct call *call, const struct proto_request *req,
 		done->result = serve_fault(call->dev, req);
 		break;
 	case PROTO_OP_JOIN:
-		done->result = serve_join(call, req);
+		done->result = serve_join(call, req, &done->base);
+		break;
+	case PROTO_OP_FREE_TCS:
+		done->result = killed_free_tcs(call->dev, req->a);
 		break;
 	default:
 		done->result = -EINVAL;

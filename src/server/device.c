@@ -15,7 +15,7 @@ static int prepare(void *ctx, const struct sgx_secs *secs)
 {
 	struct device *dev = ctx;
 	struct encl_memory mem;
-	int ret = encl_memory_create(&mem, secs->baseaddr, secs->size);
+	int ret = encl_memory_create(&mem, secs);
 
 	if (ret)
 		return ret;

@@ -79,6 +79,7 @@ struct encl_memory {
 	int pages_fd, shared_fd;	/* -1: no enclave yet */
 	uint8_t *pages;			/* the whole ELRANGE */
 	uint64_t base, size;
+	uint32_t ssaframesize;		/* pages */
 	struct proto_shared *shared;
 	uint16_t *mirror;
 	size_t shared_size;
@@ -92,8 +93,8 @@ int memory_file(const char *name, uint64_t size, void **map);
 
 void encl_memory_init(struct encl_memory *mem);
 
-/** encl_memory_create() - for an enclave at [@base, @base + @size).  0 or -errno. */
-int encl_memory_create(struct encl_memory *mem, uint64_t base, uint64_t size);
+/** encl_memory_create() - for an enclave with @secs.  0 or -errno. */
+int encl_memory_create(struct encl_memory *mem, const struct sgx_secs *secs);
 void encl_memory_destroy(struct encl_memory *mem);
 
 /** encl_memory_mirror() - publish one page to the program. */
@@ -118,6 +119,7 @@ struct device {
 	pthread_mutex_t spaces_lock;
 	struct space *spaces;
 	unsigned int nr_spaces, sweep_at;
+	uint64_t last_space;
 	/* Processes that have the memory, and those of them in spaces. */
 	atomic_uint nr_attached, nr_joined;
 	pthread_mutex_t calls_lock;	/* guards nr_calls, and what is watched for */
@@ -186,6 +188,7 @@ struct space {
 	struct device *dev;
 	int elrange_uffd, alias_uffd;
 	uint64_t alias;
+	uint64_t number;	/* never another's of the same enclave, nor 0 */
 	bool forgotten;		/* the pager's */
 };
 
@@ -201,10 +204,18 @@ int spaces_attach(struct device *dev, bool joins);
  * spaces_join() - a process that attached to @dev can be reached from here on.
  * @uffds: of ELRANGE and of the alias; taken.  @alias: its linear address.
  * @again: it is a child of one that attached.
+ * @number: set to what it enters the enclave as.
  * Return: 0; -EINVAL no enclave yet, @alias is no place for it, or @uffds are not
  * userfaultfds that never block; -ENOMEM.  Then the enclave's pages stay where they are.
  */
-int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool again);
+int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool again,
+		uint64_t *number);
+
+/**
+ * spaces_have() - does the process @number live, with @dev mapped?
+ * Context: in sgx_encl_run(), like all that changes which address spaces there are.
+ */
+bool spaces_have(struct device *dev, uint64_t number);
 
 /** spaces_zap() - no access to the page at @la may succeed from here on. */
 void spaces_zap(struct device *dev, uint64_t la);
@@ -219,6 +230,14 @@ bool spaces_reach_all(struct device *dev);
 void spaces_destroy(struct device *dev);
 
 void space_free(struct space *space);
+
+/* --- killed.c: threads that ended inside ----------------------------------------- */
+
+/**
+ * killed_free_tcs() - let others have the TCS at @la of @dev if who holds it is dead.
+ * Return: 1 it is free now; 0 it is held, or is none; -EINVAL no page of the enclave.
+ */
+int killed_free_tcs(struct device *dev, uint64_t la);
 
 /* --- backing.c: memory for pages that were written out ------------------------- */
 

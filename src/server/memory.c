@@ -34,9 +34,11 @@ fail:
 	return -ENOMEM;
 }
 
-int encl_memory_create(struct encl_memory *mem, uint64_t base, uint64_t size)
+int encl_memory_create(struct encl_memory *mem, const struct sgx_secs *secs)
 {
-	struct encl_memory new = { .base = base, .size = size, .shared_fd = -1 };
+	const uint64_t size = secs->size;
+	struct encl_memory new = { .base = secs->baseaddr, .size = size, .shared_fd = -1,
+				   .ssaframesize = secs->ssaframesize };
 	void *map;
 
 	new.pages_fd = memory_file("sgx_enclave", size, &map);

@@ -49,7 +49,9 @@ enum proto_op {
 				 * id of the virtual EPC */
 	PROTO_OP_ENCLU,		/* a: leaf, b: RBX, c: RCX, d: RDX */
 	PROTO_OP_FAULT,		/* a: page's address, b: SECINFO_R, _W or _X wanted */
-	PROTO_OP_JOIN,		/* a: the client's own mapping, b: after fork(); two userfaultfds follow */
+	PROTO_OP_JOIN,		/* a: the client's own mapping, b: after fork(); two userfaultfds
+				 * follow; answers the process's number in base */
+	PROTO_OP_FREE_TCS,	/* a: address of a TCS; answers 1 if who held it is dead */
 	/* Of virtual EPC only: */
 	PROTO_OP_VEPC_FAULT,	/* a: index of the page touched */
 	PROTO_OP_ENCLS,		/* as ENCLU; PROTO_HASH: msr is the launch-key hash */
@@ -90,7 +92,7 @@ enum proto_frame_kind {
 	PROTO_PROVISION_FD,	/* addr: is descriptor @addr /dev/sgx_provision? */
 	PROTO_VEPC_PAGE,	/* addr, size = 1 to write: answer a struct proto_vepc_page */
 	PROTO_DONE,		/* result; ATTACH: descriptors; ENCLU: outcome; ENCLS:
-				 * outcome, and RBX in base;
+				 * outcome, and RBX in base; JOIN: base;
 				 * size > 0: first do as COPY_OUT says */
 };
 

@@ -418,12 +418,13 @@ static bool is_seqpacket(int fd)
 }
 
 /*
- * Page faults and leaves of enclaves ask the client nothing.  They are short next
+ * Page faults, leaves of enclaves and their like ask the client nothing.  They are short next
  * to the time it takes to wake another thread, so they are served here.
  */
 static bool waits_for_nobody(const struct device *dev, const struct proto_request *req)
 {
-	return !dev->vepc && (req->op == PROTO_OP_FAULT || req->op == PROTO_OP_ENCLU);
+	return !dev->vepc && (req->op == PROTO_OP_FAULT || req->op == PROTO_OP_ENCLU ||
+			      req->op == PROTO_OP_FREE_TCS);
 }
 
 /*

@@ -96,6 +96,21 @@ void spaces_map(struct device *dev, uint64_t la)
 	protect_all(dev, la, 0);
 }
 
+/* Nothing is watched right below an alias, which is not an error of a process that lives. */
+bool spaces_have(struct device *dev, uint64_t number)
+{
+	const struct space *space;
+	bool found;
+
+	pthread_mutex_lock(&dev->spaces_lock);
+	space = dev->spaces;
+	while (space && space->number != number)
+		space = space->next;
+	found = space && protect(space->alias_uffd, space->alias - SGX_PAGE_SIZE, 0) != -ESRCH;
+	pthread_mutex_unlock(&dev->spaces_lock);
+	return found;
+}
+
 /* --- joining ------------------------------------------------------------------- */
 
 /*
@@ -130,10 +145,17 @@ static void forget_the_dead(struct device *dev)
 	dev->sweep_at = 2 * dev->nr_spaces + MIN_SWEEP;
 }
 
+/* Once it is in the list another process's fault may find it dead, and free it. */
+struct joining {
+	struct space *space;
+	uint64_t number;
+};
+
 /* Called with the enclave's lock of the manager. */
 static void add(void *ctx, const uint64_t *pages)
 {
-	struct space *space = ctx;
+	struct joining *joining = ctx;
+	struct space *space = joining->space;
 	struct device *dev = space->dev;
 
 	forget_the_dead(dev);
@@ -141,6 +163,7 @@ static void add(void *ctx, const uint64_t *pages)
 	space->next = dev->spaces;
 	dev->spaces = space;
 	dev->nr_spaces++;
+	space->number = joining->number = ++dev->last_space;
 	pthread_mutex_unlock(&dev->spaces_lock);
 }
 
@@ -154,10 +177,12 @@ static struct space *space_create(struct device *dev, const int uffds[2], uint64
 	return space;
 }
 
-int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool again)
+int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool again,
+		uint64_t *number)
 {
 	const bool allowed = can_join(dev, uffds, alias);
 	struct space *space = allowed ? space_create(dev, uffds, alias) : NULL;
+	struct joining joining;
 	int ret;
 
 	if (!space) {
@@ -170,7 +195,9 @@ int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool aga
 		space_free(space);
 		return ret;
 	}
-	sgx_encl_run(uapi_encl_encl(dev->encl), NULL, 0, add, space);
+	joining.space = space;
+	sgx_encl_run(uapi_encl_encl(dev->encl), NULL, 0, add, &joining);
+	*number = joining.number;
 	if (again)
 		atomic_fetch_add(&dev->nr_attached, 1);
 	atomic_fetch_add(&dev->nr_joined, 1);

@@ -339,6 +339,74 @@ static void reports_a_control_protection_code_with_cpinfo(void **state)
 	assert_int_equal(exinfo(s)->errcd, 5);
 }
 
+/* --- of a thread that is no more ------------------------------------------- */
+
+static void exit_of_dead(struct small_encl *s)
+{
+	isa_aex_of_dead(&s->blk, small_tcs(s), small_gprsgx(s, 0), small_xsave(s, 0));
+	s->thread.inside = false;
+}
+
+static void a_dead_thread_leaves_a_frame_nobody_can_resume(void **state)
+{
+	struct small_encl *s = *state;
+	struct isa_regs r = s->regs;
+	const uint8_t *xsave;
+
+	s->view.holder = 0x123456;
+	small_enter(s);
+	assert_int_equal(small_tcs(s)->state >> ISA_TCS_HOLDER_SHIFT, 0x123456);
+	assert_int_equal(small_tcs(s)->state & ISA_TCS_ACTIVE, ISA_TCS_ACTIVE);
+	exit_of_dead(s);
+	assert_int_equal(small_tcs(s)->state, 0);
+	assert_int_equal(small_tcs(s)->cssa, 1);
+	assert_int_equal(s->blk.nr_inside[0], 0);
+	assert_int_equal(small_gprsgx(s, 0)->exitinfo, 0);
+	assert_int_equal(small_gprsgx(s, 0)->rax, 0);
+
+	assert_int_equal(isa_eresume(&s->thread, &s->view, &r, &xsave).vector, X86_GP);
+	assert_false(s->thread.inside);
+	assert_int_equal(small_enter(s).gpr[ISA_RAX], 1);
+}
+
+static void it_is_counted_out_of_the_epoch_it_entered_in(void **state)
+{
+	struct small_encl *s = *state;
+
+	s->view.holder = 1;
+	s->blk.epoch = 1;
+	small_enter(s);
+	s->blk.epoch = 2;
+	assert_int_equal(s->blk.nr_inside[1], 1);
+	exit_of_dead(s);
+	assert_int_equal(s->blk.nr_inside[0], 0);
+	assert_int_equal(s->blk.nr_inside[1], 0);
+}
+
+/* Killed between two instructions of its entry. */
+static void it_is_not_counted_out_when_it_was_not_counted_in(void **state)
+{
+	struct small_encl *s = *state;
+
+	small_tcs(s)->state = 1ull << ISA_TCS_HOLDER_SHIFT | ISA_TCS_ACTIVE;
+	exit_of_dead(s);
+	assert_int_equal(small_tcs(s)->state, 0);
+	assert_int_equal(s->blk.nr_inside[0], 0);
+	assert_int_equal(s->blk.nr_inside[1], 0);
+}
+
+static void without_a_frame_it_only_frees_the_tcs(void **state)
+{
+	struct small_encl *s = *state;
+
+	s->view.holder = 1;
+	small_enter(s);
+	isa_aex_of_dead(&s->blk, small_tcs(s), NULL, NULL);
+	assert_int_equal(small_tcs(s)->state, 0);
+	assert_int_equal(small_tcs(s)->cssa, 0);
+	assert_int_equal(s->blk.nr_inside[0], 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +430,10 @@ int main(void)
 		cmocka_unit_test_setup(never_touches_the_notification_request, setup_inside),
 		cmocka_unit_test_setup(reports_each_event_as_the_table_says, setup),
 		cmocka_unit_test_setup(reports_a_control_protection_code_with_cpinfo, setup),
+		cmocka_unit_test_setup(a_dead_thread_leaves_a_frame_nobody_can_resume, setup),
+		cmocka_unit_test_setup(it_is_counted_out_of_the_epoch_it_entered_in, setup),
+		cmocka_unit_test_setup(it_is_not_counted_out_when_it_was_not_counted_in, setup),
+		cmocka_unit_test_setup(without_a_frame_it_only_frees_the_tcs, setup),
 	};
 
 	return cmocka_run_group_tests_name("AEX", tests, NULL, NULL);

@@ -182,6 +182,17 @@ static void reads_the_fields_of_a_tcs(void **state)
 		assert_gp(edbgrd(f, FIXTURE_TCS, offset));		/* 7 */
 }
 
+/* Who holds it is this machine's own affair. */
+static void reads_of_a_busy_tcs_that_it_is_busy(void **state)
+{
+	struct isa_fixture *f = *state;
+	struct sgx_tcs *tcs = isa_fixture_contents(f, FIXTURE_TCS);
+
+	tcs->state = 0x123ull << ISA_TCS_HOLDER_SHIFT | ISA_TCS_COUNTED | ISA_TCS_ACTIVE;
+	assert_done(edbgrd(f, FIXTURE_TCS, 0));
+	assert_int_equal(f->os.rbx, 1);
+}
+
 static void writes_the_flags_of_a_tcs_only(void **state)
 {
 	struct isa_fixture *f = *state;
@@ -277,6 +288,7 @@ int main(void)
 		CASE(shows_of_versions_only_whether_they_are_used),
 		CASE(reports_a_page_not_accepted_yet),
 		CASE(reads_the_fields_of_a_tcs),
+		CASE(reads_of_a_busy_tcs_that_it_is_busy),
 		CASE(writes_the_flags_of_a_tcs_only),
 		CASE(moves_four_bytes_in_32_bit_mode),
 		CASE(opts_a_thread_in),

@@ -281,6 +281,8 @@ static void one_of_two_is_killed(void **state)
 	assert_true(sweep(&e, 0) >= before + HEAP_PAGES);
 	before = sweep(&e, 0);
 	assert_int_equal(sweep(&e, 0), before + HEAP_PAGES);
+	/* Nor does it hold on to its TCS, wherever that and its frames are. */
+	assert_int_equal(sweep(&e, 1), before + 2 * HEAP_PAGES);
 	test_encl_free(&e);
 }
 

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -370,6 +372,129 @@ static void program_after_vfork_builds_its_own(void **state)
 	assert_child_ends_well(pid);
 }
 
+/* --- threads that are killed inside ------------------------------------------------------ */
+
+/* Shared with children, whose pages are private otherwise. */
+static struct test_op *shared_op(void)
+{
+	struct test_op *op = mmap(NULL, sizeof(*op), PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(op, MAP_FAILED);
+	op->kind = OP_SPIN;
+	return op;
+}
+
+static void wait_until_inside(const struct test_op *op)
+{
+	while (!op->started)
+		sched_yield();
+}
+
+static struct sgx_enclave_run try(const struct test_encl *e, uint32_t leaf, struct test_op *op)
+{
+	struct sgx_enclave_run run = { 0 };
+
+	assert_int_equal(test_call(e, test_tcs(e, 0), leaf, op, &run), 0);
+	return run;
+}
+
+static void assert_gp(struct sgx_enclave_run run, uint32_t leaf)
+{
+	assert_int_equal(run.function, leaf);
+	assert_int_equal(run.exception_vector, VECTOR_GP);
+	assert_int_equal(run.exception_error_code, 0);
+}
+
+/* It left by an asynchronous exit: its frame is used, the next is there to enter. */
+static void assert_was_left(const struct test_encl *e)
+{
+	struct test_op op = { .kind = OP_NOP };
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(try(e, ENCLU_EENTER, &op).function, ENCLU_EEXIT);
+		assert_int_equal(op.entry[R_RAX], 1);
+	}
+	/* With registers nobody has. */
+	assert_gp(try(e, ENCLU_ERESUME, NULL), ENCLU_ERESUME);
+	assert_int_equal(try(e, ENCLU_EENTER, &op).function, ENCLU_EEXIT);
+}
+
+static void thread_killed_inside_has_left(void **state)
+{
+	struct test_op *op = shared_op();
+	struct test_encl e;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(test_encl_build(&e, &(struct test_config){ 0 }), 0);
+	pid = fork();
+	if (!pid) {
+		test_enter(&e, 0, op);
+		_exit(0);
+	}
+	wait_until_inside(op);
+	/* While it lives it is there, and nobody else. */
+	assert_gp(try(&e, ENCLU_EENTER, NULL), ENCLU_EENTER);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_was_left(&e);
+	test_encl_free(&e);
+	munmap(op, sizeof(*op));
+}
+
+struct spinner {
+	const struct test_encl *e;
+	struct test_op *op;
+};
+
+static void *spin(void *arg)
+{
+	const struct spinner *s = arg;
+
+	test_enter(s->e, 0, s->op);
+	return NULL;
+}
+
+/* Executing another program ends all threads but one, wherever they are. */
+static void replace_program(struct spinner *s, int wait_on)
+{
+	char *argv[] = { (char *)"cat", NULL };
+	pthread_t thread;
+
+	dup2(wait_on, STDIN_FILENO);
+	pthread_create(&thread, NULL, spin, s);
+	wait_until_inside(s->op);
+	execv("/bin/cat", argv);
+	_exit(99);
+}
+
+static void thread_ended_inside_by_exec_has_left(void **state)
+{
+	struct test_op *op = shared_op();
+	int executed[2], ends[2];
+	struct test_encl e;
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(test_encl_build(&e, &(struct test_config){ 0 }), 0);
+	assert_int_equal(pipe2(executed, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid)
+		replace_program(&(struct spinner){ &e, op }, ends[0]);
+	close(executed[1]);
+	close(ends[0]);
+	assert_int_equal(read(executed[0], &byte, 1), 0);
+	/* The process is there still, as another program. */
+	assert_was_left(&e);
+	close(ends[1]);
+	assert_child_ends_well(pid);
+	test_encl_free(&e);
+	close(executed[0]);
+	munmap(op, sizeof(*op));
+}
+
 static int setup(void **state)
 {
 	return test_encl_build(&encl, &(struct test_config){ 0 });
@@ -440,6 +565,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nobody_is_our_child_but_our_children),
 		cmocka_unit_test(vfork_child_changes_only_its_own_actions),
 		cmocka_unit_test(part_of_the_enclave_can_be_unmapped_and_mapped_again),
+		cmocka_unit_test(thread_killed_inside_has_left),
+		cmocka_unit_test(thread_ended_inside_by_exec_has_left),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], BUILD_AND_ENTER))

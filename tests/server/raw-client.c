@@ -443,6 +443,16 @@ int64_t raw_join(int sock, const int *uffds, size_t nr, uint64_t alias, bool aga
 	return raw_finish(reply, &done) ? done.frame.result : -ENODEV;
 }
 
+int64_t raw_free_tcs(int sock, uint64_t la)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_FREE_TCS, .a = la,
+	};
+	struct raw_frame done;
+
+	return call(sock, &req, &done) ? done.frame.result : -ENODEV;
+}
+
 int64_t raw_fault(int sock, uint64_t la, uint64_t rwx)
 {
 	const struct proto_request req = {

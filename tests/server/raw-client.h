@@ -144,6 +144,9 @@ int64_t raw_join(int sock, const int *uffds, size_t nr, uint64_t alias, bool aga
 /** raw_fault() - FAULT at @la, with SECINFO_R, _W or _X. */
 int64_t raw_fault(int sock, uint64_t la, uint64_t rwx);
 
+/** raw_free_tcs() - FREE_TCS at @la. */
+int64_t raw_free_tcs(int sock, uint64_t la);
+
 int64_t raw_create(int sock, const struct sgx_secs *secs);
 int64_t raw_add_pages(int sock, uint64_t offset, const void *src, uint64_t length,
 		      uint64_t secinfo_flags, uint64_t flags);

@@ -250,6 +250,67 @@ static void foreign_faults_are_refused(void **state)
 	close(sock);
 }
 
+/* --- who holds a TCS -------------------------------------------------------------------- */
+
+#define NOBODYS (UINT64_C(99) << ISA_TCS_HOLDER_SHIFT | ISA_TCS_ACTIVE)
+
+/* An enclave of nothing but TCSs, whose frames are where @ossa says. */
+static int open_with_tcs(const struct machine *m, uint64_t ossa)
+{
+	_Alignas(4096) const struct sgx_tcs tcs = { .ossa = ossa, .nssa = 2,
+						    .fslimit = 0xfff, .gslimit = 0xfff };
+	const int sock = raw_open(m);
+
+	assert_int_equal(create(sock, elrange()), 0);
+	assert_int_equal(raw_add_pages(sock, 0, &tcs, sizeof(tcs), SECINFO_PT(PT_TCS), 0), 0);
+	return sock;
+}
+
+/* What the program wrote into it is believed as far as its own enclave goes. */
+static void a_tcs_of_nobody_is_freed(void **state)
+{
+	static const uint64_t ossas[] = { 0, SGX_PAGE_SIZE, ENCL_SIZE, UINT64_MAX & SGX_PAGE_MASK };
+	struct machine *m = *state;
+
+	for (size_t i = 0; i < sizeof(ossas) / sizeof(ossas[0]); i++) {
+		const int sock = open_with_tcs(m, ossas[i]);
+		struct raw_attached a;
+		struct sgx_tcs *tcs;
+
+		assert_true(raw_attach(sock, &a));
+		tcs = (struct sgx_tcs *)(void *)a.pages;
+		assert_int_equal(raw_free_tcs(sock, a.base), 0);
+		/* Of no process in particular: it may live. */
+		tcs->state = ISA_TCS_ACTIVE;
+		assert_int_equal(raw_free_tcs(sock, a.base), 0);
+		tcs->state = NOBODYS;
+		tcs->ossa += 8;
+		tcs->cssa = UINT32_MAX;
+		assert_int_equal(raw_free_tcs(sock, a.base), 1);
+		assert_int_equal(tcs->state, 0);
+		assert_int_equal(raw_free_tcs(sock, a.base), 0);
+		raw_detach(&a);
+		close(sock);
+	}
+}
+
+static void no_tcs_is_not_freed(void **state)
+{
+	struct machine *m = *state;
+	const int sock = open_filled(m);
+	struct raw_attached a;
+
+	assert_true(raw_attach(sock, &a));
+	memcpy(a.pages, &(uint64_t){ NOBODYS }, sizeof(uint64_t));
+	assert_int_equal(raw_free_tcs(sock, a.base), 0);
+	assert_int_equal(raw_free_tcs(sock, a.base + NR_PAGES * SGX_PAGE_SIZE), 0);
+	assert_int_equal(raw_free_tcs(sock, a.base + 8), -EINVAL);
+	assert_int_equal(raw_free_tcs(sock, a.base + a.size), -EINVAL);
+	assert_int_equal(raw_free_tcs(sock, 0), -EINVAL);
+	raw_detach(&a);
+	close(sock);
+}
+
 /* --- liars: they joined well, and misuse what they kept -------------------------------- */
 
 struct liar {
@@ -495,6 +556,8 @@ int main(void)
 		CASE(pages_go_and_come_back),
 		CASE(garbage_does_not_join),
 		CASE(foreign_faults_are_refused),
+		CASE(a_tcs_of_nobody_is_freed),
+		CASE(no_tcs_is_not_freed),
 		CASE(descriptors_that_block_later_stop_nobody),
 		CASE(events_that_are_not_read_stop_nobody),
 		CASE(who_does_not_join_gets_all_pages_back),

@@ -5,6 +5,7 @@
  */
 #include "enclave.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -308,6 +309,19 @@ uint64_t test_tcs(const struct test_encl *e, unsigned int i)
 bool test_is_inside(const struct test_encl *e, uint64_t addr)
 {
 	return addr - (uintptr_t)e->base < e->size - e->gap;
+}
+
+unsigned int test_epc_pages(void)
+{
+	uint64_t size = 0;
+	uint32_t a, b, c, d;
+
+	for (uint32_t i = 2;; i++) {
+		__cpuid_count(0x12, i, a, b, c, d);
+		if ((a & 0xf) != 1)
+			return (unsigned int)(size / PAGE_SIZE);
+		size += (c & 0xfffff000) | (uint64_t)(d & 0xfffff) << 32;
+	}
 }
 
 void *test_vdso(void)

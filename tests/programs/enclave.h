@@ -212,6 +212,9 @@ void enter_aep(uint64_t regs[NR_REGS], uint64_t tcs, uint32_t function, void *st
 extern const char enter_aep_aep[];
 extern struct test_aep enter_aep_hook;
 
+/** test_epc_pages() - how many pages the EPC has, from CPUID. */
+unsigned int test_epc_pages(void);
+
 /** test_vdso() - __vdso_sgx_enter_enclave; fails the test when there is none. */
 void *test_vdso(void);
 

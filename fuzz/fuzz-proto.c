@@ -142,10 +142,15 @@ static void answer(struct world *w, int reply, const struct proto_frame *frame)
 	size_t size = frame->size;
 
 	if (frame->kind == PROTO_COPY_OUT || frame->kind == PROTO_PROVISION_FD ||
-	    size > sizeof(a.data))
+	    (frame->kind != PROTO_PLACE && size > sizeof(a.data)))
 		size = 0;
 	a.header = (struct proto_data){ 0 };
-	if (frame->kind == PROTO_SOURCE)
+	if (frame->kind == PROTO_PLACE) {
+		const uint64_t nr = how & 0x80 ? take_number(w) : size;
+
+		size = sizeof(nr);
+		memcpy(a.data, &nr, size);
+	} else if (frame->kind == PROTO_SOURCE)
 		isa_fixture_source(1 + take(w, 1) % 4, a.data);
 	else if (size)
 		fill(w, a.data, size);
@@ -173,10 +178,9 @@ static bool serve(struct world *w, int reply, unsigned int questions)
 	while (poll(&p, 1, 20) == 1) {
 		if (!raw_receive(reply, &f))
 			return true;
-		if (f.fds[0] >= 0) {
-			for (size_t i = 0; i < PROTO_NR_FILES; i++)
+		for (size_t i = 0; i < PROTO_NR_FILES; i++)
+			if (f.fds[i] >= 0)
 				close(f.fds[i]);
-		}
 		if (f.frame.kind == PROTO_DONE)
 			return true;
 		if (!questions--)
@@ -238,7 +242,7 @@ static void any_request(struct world *w, int sock)
 	req.b = take_number(w);
 	req.c = take_number(w);
 	req.d = take_number(w);
-	req.flags = how & 8 ? PROTO_FOLD : 0;
+	req.flags = how & 8 ? PROTO_FOLD | PROTO_CAN_PLACE : 0;
 	if (how & 0x10) {
 		req.source_addr = take_number(w);
 		req.source_size = (uint32_t)take_number(w);

@@ -24,10 +24,14 @@ struct uapi_task {
 	int (*copy_from_user)(void *ctx, void *dst, uint64_t uaddr, size_t n);
 	int (*copy_to_user)(void *ctx, uint64_t uaddr, const void *src, size_t n);
 	/*
-	 * Source pages of ADD_PAGES, one page per call: 0, -EFAULT (nothing
-	 * mapped), -EACCES (mapping can never be executable).
+	 * Source pages of ADD_PAGES, one page per call, in order: *@page is set to
+	 * the contents of the page at @uaddr, page aligned and there until the next
+	 * call.  They may already be where the enclave's page at @offset will have
+	 * its own.  @left: bytes the ioctl still wants, from @uaddr on.
+	 * 0, -EFAULT (nothing mapped), -EACCES (mapping can never be executable).
 	 */
-	int (*source_page)(void *ctx, void *dst, uint64_t uaddr);
+	int (*source_page)(void *ctx, uint64_t uaddr, uint64_t offset, uint64_t left,
+			   const void **page);
 	bool (*signal_pending)(void *ctx);
 	/* Is @fd of the caller an open /dev/sgx_provision? */
 	bool (*is_provision_fd)(void *ctx, uint64_t fd);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 
 #include <swsgx/uapi.h>
 
@@ -61,6 +62,18 @@ static void refresh(int fd, unsigned long cmd, uint64_t arg)
 	client_encl_put(encl);
 }
 
+/*
+ * May we write anywhere in the enclave's memory file?  A limit on the size of files is
+ * meant for files of the program, and ends in a signal.
+ */
+static bool can_place(void)
+{
+	struct rlimit limit;
+
+	return !sys_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit) &&
+	       limit.rlim_cur == RLIM_INFINITY;
+}
+
 /* Loaders add page by page: what each call will ask for goes with it. */
 static void send_add_pages_ahead(struct proto_request *req)
 {
@@ -73,6 +86,8 @@ static void send_add_pages_ahead(struct proto_request *req)
 		return;
 	req->source_addr = add->src;
 	req->source_size = (uint32_t)(add->length < PROTO_CHUNK ? add->length : PROTO_CHUNK);
+	if (add->length > PROTO_CHUNK && can_place())
+		req->flags |= PROTO_CAN_PLACE;
 }
 
 static long enclave_ioctl(int fd, unsigned long cmd, uint64_t arg)

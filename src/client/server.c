@@ -118,6 +118,7 @@ const char *client_device_of(int fd)
 struct call {
 	int reply;
 	unsigned int handled;	/* client_signals_handled() when it began */
+	int fds[PROTO_NR_FILES];	/* the server sent, -1 for none */
 };
 
 static long send_iov(int fd, struct iovec *iov, size_t n)
@@ -131,8 +132,8 @@ static long send_iov(int fd, struct iovec *iov, size_t n)
 	return ret;
 }
 
-/* Send @size bytes at @addr of the program, or -EFAULT and nothing. */
-static long send_memory(const struct call *call, uint64_t addr, uint32_t size, int error)
+/* Send @size bytes at @data, which may be anywhere; -EFAULT then, and nothing is sent. */
+static long send_data(const struct call *call, int error, const void *data, uint32_t size)
 {
 	struct proto_data header = {
 		.error = error,
@@ -141,10 +142,15 @@ static long send_memory(const struct call *call, uint64_t addr, uint32_t size, i
 	};
 	struct iovec iov[2] = {
 		{ &header, sizeof(header) },
-		{ (void *)(uintptr_t)addr, size },
+		{ (void *)(uintptr_t)data, size },
 	};
 
 	return send_iov(call->reply, iov, size ? 2 : 1);
+}
+
+static long send_memory(const struct call *call, uint64_t addr, uint32_t size, int error)
+{
+	return send_data(call, error, (const void *)(uintptr_t)addr, size);
 }
 
 static void answer(const struct call *call, int error)
@@ -168,6 +174,31 @@ static void answer_source(const struct call *call, const struct proto_frame *fra
 		size = (size - 1) & (uint32_t)SGX_PAGE_MASK;
 		error = EFAULT;
 	}
+}
+
+/*
+ * Copy into the file, up to the end or the first page that cannot be read.  With an
+ * error of the file's the server goes on in another way.
+ */
+static void answer_place(const struct call *call, const struct proto_frame *frame)
+{
+	uint32_t size = frame->size;
+	int error = source_check(frame->addr, &size);
+	uint64_t done = 0;
+
+	while (done < size) {
+		const long n = sys_call(SYS_pwrite64, call->fds[0], (long)(frame->addr + done),
+					(long)(size - done), (long)(frame->base + done));
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0) {
+			error = n == -EFAULT ? EFAULT : 0;
+			break;
+		}
+		done += (uint64_t)n;
+	}
+	send_data(call, error, &done, sizeof(done));
 }
 
 static long move_memory(long nr, void *local, uint64_t remote, size_t n)
@@ -215,12 +246,25 @@ static void answer_vepc_page(const struct call *call, const struct proto_frame *
 	if (error)
 		answer(call, error);
 	else
-		send_memory(call, (uintptr_t)&page, sizeof(page), 0);
+		send_data(call, 0, &page, sizeof(page));
 }
 
 /* --- one call ----------------------------------------------------------------- */
 
-static long receive_frame(int fd, struct proto_frame *frame, void *data, size_t size, int *fds)
+/* What came before is ours to close. */
+static void take_fds(struct call *call, const struct cmsghdr *cmsg)
+{
+	const size_t size = cmsg->cmsg_len - CMSG_LEN(0);
+
+	for (size_t i = 0; i < PROTO_NR_FILES; i++) {
+		if (call->fds[i] >= 0)
+			sys_close(call->fds[i]);
+		call->fds[i] = -1;
+	}
+	memcpy(call->fds, CMSG_DATA(cmsg), size);
+}
+
+static long receive_frame(struct call *call, struct proto_frame *frame, void *data, size_t size)
 {
 	struct iovec iov[2] = { { frame, sizeof(*frame) }, { data, size } };
 	union {
@@ -237,21 +281,19 @@ static long receive_frame(int fd, struct proto_frame *frame, void *data, size_t 
 	long n;
 
 	do
-		n = sys_call(SYS_recvmsg, fd, (long)&msg, MSG_CMSG_CLOEXEC, 0);
+		n = sys_call(SYS_recvmsg, call->reply, (long)&msg, MSG_CMSG_CLOEXEC, 0);
 	while (n == -EINTR);
 	cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS &&
-	    cmsg->cmsg_len == CMSG_LEN(PROTO_NR_FILES * sizeof(int)) && fds)
-		memcpy(fds, CMSG_DATA(cmsg), PROTO_NR_FILES * sizeof(int));
+	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS)
+		take_fds(call, cmsg);
 	return n;
 }
 
-static int serve_questions(struct call *call, struct proto_frame *done, int *fds)
+static int serve_questions(struct call *call, struct proto_frame *done)
 {
 	uint8_t data[PROTO_COPY_OUT_MAX];
 
-	while (receive_frame(call->reply, done, data, sizeof(data), fds) >=
-	       (long)sizeof(*done)) {
+	while (receive_frame(call, done, data, sizeof(data)) >= (long)sizeof(*done)) {
 		switch (done->kind) {
 		case PROTO_COPY_IN:
 			answer_copy_in(call, done);
@@ -261,6 +303,9 @@ static int serve_questions(struct call *call, struct proto_frame *done, int *fds
 			break;
 		case PROTO_SOURCE:
 			answer_source(call, done);
+			break;
+		case PROTO_PLACE:
+			answer_place(call, done);
 			break;
 		case PROTO_PROVISION_FD:
 			answer_provision_fd(call, done);
@@ -275,6 +320,17 @@ static int serve_questions(struct call *call, struct proto_frame *done, int *fds
 		}
 	}
 	return -ENODEV;
+}
+
+/* The caller's now, if it wants any. */
+static void hand_out_fds(struct call *call, int *fds)
+{
+	for (size_t i = 0; i < PROTO_NR_FILES; i++) {
+		if (fds)
+			fds[i] = call->fds[i];
+		else if (call->fds[i] >= 0)
+			sys_close(call->fds[i]);
+	}
 }
 
 /* @size bytes at @data, with one or two descriptors. */
@@ -311,8 +367,11 @@ static int do_call(int sock, const struct proto_request *req, const int sent[2],
 	struct call call = { .handled = client_signals_handled() };
 	int pair[2], ret;
 
-	for (size_t i = 0; fds && i < PROTO_NR_FILES; i++)
-		fds[i] = -1;
+	for (size_t i = 0; i < PROTO_NR_FILES; i++) {
+		call.fds[i] = -1;
+		if (fds)
+			fds[i] = -1;
+	}
 	ret = (int)sys_call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
 			    (long)pair);
 	if (ret < 0)
@@ -327,7 +386,8 @@ static int do_call(int sock, const struct proto_request *req, const int sent[2],
 	if (!ret && sent)
 		ret = send_with_fds(call.reply, "", 1, sent, 2);
 	if (!ret)
-		ret = serve_questions(&call, done, fds);
+		ret = serve_questions(&call, done);
+	hand_out_fds(&call, fds);
 	sys_close(pair[0]);
 	return ret;
 }

@@ -19,17 +19,11 @@ struct call {
 	const struct proto_request *req;
 	int reply;
 	bool interrupted;	/* the client handled a signal meanwhile */
-	/* ADD_PAGES' source, a chunk at a time, the next one asked for ahead. */
-	uint64_t source_end;	/* where the ioctl's source ends, 0: unknown */
-	uint64_t source_start, add_offset; /* and where it begins, and goes to */
-	uint64_t chunk_addr, chunk_size;
-	int chunk_error;	/* of the first page after the chunk */
-	uint64_t ahead_addr, ahead_size;	/* size 0: nothing asked for */
 	/* The last COPY_OUT, kept back for DONE. */
 	uint64_t out_addr;
 	uint32_t out_size;
 	uint8_t out[PROTO_AHEAD_MAX];
-	_Alignas(SGX_PAGE_SIZE) uint8_t chunk[PROTO_CHUNK];
+	struct source source;	/* last: its end is large, and filled before it is read */
 };
 
 static int send_frame_flags(struct call *call, const struct proto_frame *frame,
@@ -49,11 +43,50 @@ static int send_frame(struct call *call, const struct proto_frame *frame, const 
 	return send_frame_flags(call, frame, data, 0);
 }
 
-/*
- * The client's answer: up to @size bytes to @dst.  Returns how many, or -EFAULT
- * when the client is gone or talks nonsense: its call cannot matter any more.
- */
-static ssize_t receive_data(struct call *call, void *dst, size_t size, int *error)
+int call_ask(struct call *call, const struct proto_frame *frame)
+{
+	return send_frame(call, frame, NULL);
+}
+
+/* A message with descriptors, for a msghdr to begin with. */
+struct fds_message {
+	struct iovec iov;
+	union {
+		char buf[CMSG_SPACE(PROTO_NR_FILES * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+};
+
+static struct msghdr message_with_fds(struct fds_message *m, const struct proto_frame *frame,
+				      const int *fds, size_t nr_fds)
+{
+	struct msghdr msg = {
+		.msg_iov = &m->iov,
+		.msg_iovlen = 1,
+		.msg_control = m->control.buf,
+		.msg_controllen = CMSG_SPACE(nr_fds * sizeof(int)),
+	};
+	struct cmsghdr *cmsg;
+
+	m->iov = (struct iovec){ (void *)(uintptr_t)frame, sizeof(*frame) };
+	memset(&m->control, 0, sizeof(m->control));
+	cmsg = CMSG_FIRSTHDR(&msg);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
+	memcpy(CMSG_DATA(cmsg), fds, nr_fds * sizeof(int));
+	return msg;
+}
+
+int call_ask_with_file(struct call *call, const struct proto_frame *frame, int fd)
+{
+	struct fds_message m;
+	const struct msghdr msg = message_with_fds(&m, frame, &fd, 1);
+
+	return sendmsg(call->reply, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+ssize_t call_receive(struct call *call, void *dst, size_t size, int *error)
 {
 	struct proto_data header;
 	struct iovec iov[2] = { { &header, sizeof(header) }, { dst, size } };
@@ -105,91 +138,12 @@ static int receive_fds(struct call *call, int fds[2])
 	return -EINVAL;
 }
 
-static int ask_source(struct call *call, uint64_t addr)
-{
-	uint64_t size = PROTO_CHUNK;
-
-	if (call->source_end > addr && call->source_end - addr < size)
-		size = call->source_end - addr;
-	call->ahead_addr = addr;
-	call->ahead_size = size;
-	return send_frame(call, &(struct proto_frame){ .kind = PROTO_SOURCE, .addr = addr,
-						       .size = (uint32_t)size }, NULL);
-}
-
-static int receive_source(struct call *call)
-{
-	ssize_t n = receive_data(call, call->chunk, call->ahead_size, &call->chunk_error);
-
-	call->chunk_addr = call->ahead_addr;
-	call->chunk_size = n < 0 ? 0 : (uint64_t)n & SGX_PAGE_MASK;
-	call->ahead_size = 0;
-	return n < 0 ? (int)n : 0;
-}
-
-/* Read-ahead that nobody will use stands between us and the next answer. */
-static void drop_read_ahead(struct call *call)
-{
-	if (call->ahead_size)
-		receive_source(call);
-}
-
-/*
- * The pages of a chunk are about to be written for the first time: have them
- * all at once, instead of by a fault each.
- */
-static void populate(struct call *call)
-{
-	const struct encl_memory *mem = &call->dev->mem;
-	const uint64_t offset = call->add_offset + (call->chunk_addr - call->source_start);
-
-	if (call->source_end && offset < mem->size && call->chunk_size <= mem->size - offset)
-		madvise(mem->pages + offset, call->chunk_size, MADV_POPULATE_WRITE);
-}
-
-static int next_chunk(struct call *call, uint64_t uaddr)
-{
-	int ret;
-
-	if (call->ahead_size && call->ahead_addr != uaddr)
-		drop_read_ahead(call);
-	if (!call->ahead_size) {
-		ret = ask_source(call, uaddr);
-		if (ret)
-			return -EFAULT;
-	}
-	ret = receive_source(call);
-	if (ret)
-		return ret;
-	uaddr += call->chunk_size;
-	if (call->chunk_size && !call->chunk_error && uaddr < call->source_end)
-		ask_source(call, uaddr);
-	populate(call);
-	return 0;
-}
-
-static bool holds_page(const struct call *call, uint64_t uaddr)
-{
-	const uint64_t offset = uaddr - call->chunk_addr;
-
-	return offset < call->chunk_size && call->chunk_size - offset >= SGX_PAGE_SIZE;
-}
-
-static int source_page(void *ctx, void *dst, uint64_t uaddr)
+static int source_page(void *ctx, uint64_t uaddr, uint64_t offset, uint64_t left,
+		       const void **page)
 {
 	struct call *call = ctx;
 
-	/* What was sent ahead need not begin where a page does. */
-	if (!holds_page(call, uaddr)) {
-		int ret = next_chunk(call, uaddr);
-
-		if (ret)
-			return ret;
-		if (!call->chunk_size)
-			return call->chunk_error ? call->chunk_error : -EFAULT;
-	}
-	memcpy(dst, call->chunk + (uaddr - call->chunk_addr), SGX_PAGE_SIZE);
-	return 0;
+	return source_next(&call->source, uaddr, offset, left, page);
 }
 
 /* Was it sent along with the request? */
@@ -214,22 +168,22 @@ static int copy_from_user(void *ctx, void *dst, uint64_t uaddr, size_t n)
 		memcpy(dst, ahead, n);
 		return 0;
 	}
-	drop_read_ahead(call);
+	source_drop(&call->source);
 	if (send_frame(call, &(struct proto_frame){ .kind = PROTO_COPY_IN, .addr = uaddr,
 						    .size = (uint32_t)n }, NULL))
 		return -EFAULT;
-	return receive_data(call, dst, n, &error) == (ssize_t)n && !error ? 0 : -EFAULT;
+	return call_receive(call, dst, n, &error) == (ssize_t)n && !error ? 0 : -EFAULT;
 }
 
 static int send_copy_out(struct call *call, uint64_t uaddr, const void *src, size_t n)
 {
 	int error = 0;
 
-	drop_read_ahead(call);
+	source_drop(&call->source);
 	if (send_frame(call, &(struct proto_frame){ .kind = PROTO_COPY_OUT, .addr = uaddr,
 						    .size = (uint32_t)n }, src))
 		return -EFAULT;
-	return receive_data(call, NULL, 0, &error) == 0 && !error ? 0 : -EFAULT;
+	return call_receive(call, NULL, 0, &error) == 0 && !error ? 0 : -EFAULT;
 }
 
 /*
@@ -248,24 +202,6 @@ static int copy_to_user(void *ctx, uint64_t uaddr, const void *src, size_t n)
 	return 0;
 }
 
-/* As copy_from_user(), and learns how far ADD_PAGES is going to read. */
-static int copy_add_pages(void *ctx, void *dst, uint64_t uaddr, size_t n)
-{
-	struct call *call = ctx;
-	int ret = copy_from_user(ctx, dst, uaddr, n);
-
-	if (!ret && n == sizeof(struct sgx_enclave_add_pages)) {
-		const struct sgx_enclave_add_pages *arg = dst;
-
-		call->source_start = arg->src;
-		call->add_offset = arg->offset;
-		if (!__builtin_add_overflow(arg->src, arg->length, &call->source_end))
-			return 0;
-		call->source_end = 0;
-	}
-	return ret;
-}
-
 static bool signal_pending(void *ctx)
 {
 	const struct call *call = ctx;
@@ -280,7 +216,7 @@ static bool is_provision_fd(void *ctx, uint64_t fd)
 
 	return !send_frame(call, &(struct proto_frame){ .kind = PROTO_PROVISION_FD,
 							.addr = fd }, NULL) &&
-	       receive_data(call, NULL, 0, &error) == 0 && !error;
+	       call_receive(call, NULL, 0, &error) == 0 && !error;
 }
 
 /* --- what guest.c asks the client for ---------------------------------------- */
@@ -310,7 +246,7 @@ int call_vepc_page(struct call *call, uint64_t la, bool write, struct proto_vepc
 	if (send_frame(call, &(struct proto_frame){ .kind = PROTO_VEPC_PAGE, .addr = la,
 						    .size = write }, NULL))
 		return -ENOENT;
-	if (receive_data(call, page, sizeof(*page), &error) == sizeof(*page) && !error)
+	if (call_receive(call, page, sizeof(*page), &error) == sizeof(*page) && !error)
 		return 0;
 	return error == -EACCES ? -EACCES : -ENOENT;
 }
@@ -320,8 +256,7 @@ static int64_t serve_ioctl(struct call *call, const struct proto_request *req)
 	const unsigned int cmd = (unsigned int)req->a;
 	const struct uapi_task task = {
 		.ctx = call,
-		.copy_from_user = cmd == SGX_IOC_ENCLAVE_ADD_PAGES ? copy_add_pages
-								    : copy_from_user,
+		.copy_from_user = copy_from_user,
 		.copy_to_user = copy_to_user,
 		.source_page = source_page,
 		.signal_pending = signal_pending,
@@ -474,12 +409,8 @@ static void send_attached(struct call *call)
 		.result = spaces_attach(call->dev, call->req->a),
 	};
 	struct iovec iov = { &frame, sizeof(frame) };
-	union {
-		char buf[CMSG_SPACE(PROTO_NR_FILES * sizeof(int))];
-		struct cmsghdr align;
-	} control = { { 0 } };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cmsg;
+	struct fds_message with_fds;
 
 	pthread_mutex_lock(&call->dev->lock);
 	if (!frame.result && mem->pages_fd >= 0 && call->dev->shared) {
@@ -487,13 +418,7 @@ static void send_attached(struct call *call)
 			mem->pages_fd, mem->shared_fd, call->dev->server->pulse.fd,
 		};
 
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-		cmsg = CMSG_FIRSTHDR(&msg);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(files));
-		memcpy(CMSG_DATA(cmsg), files, sizeof(files));
+		msg = message_with_fds(&with_fds, &frame, files, PROTO_NR_FILES);
 		frame.base = mem->base;
 		frame.encl_size = mem->size;
 	}
@@ -509,7 +434,7 @@ static void send_attached(struct call *call)
 static void send_done(struct call *call, struct proto_frame *done)
 {
 	/* Closing a socket with something unread would reset it. */
-	drop_read_ahead(call);
+	source_drop(&call->source);
 	leave_device(call->dev);
 	done->addr = call->out_addr;
 	done->size = call->out_size;
@@ -549,15 +474,11 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 	struct proto_frame done = { .kind = PROTO_DONE };
 	struct call call;
 
-	/* The chunk is large and filled before it is read. */
-	memset(&call, 0, offsetof(struct call, chunk));
+	memset(&call, 0, offsetof(struct call, source));
 	call.dev = dev;
 	call.req = req;
 	call.reply = reply;
-	if (req->source_size <= PROTO_CHUNK) {
-		call.ahead_addr = req->source_addr;
-		call.ahead_size = req->source_size;
-	}
+	source_init(&call.source, &call, dev, req);
 	if (dev->vepc_id)
 		vepc_serve(&call, dev, req, &done);
 	else if (req->op != PROTO_OP_ATTACH)

@@ -34,10 +34,14 @@ static bool kernel_translate(void *ctx, uint64_t la, bool write, uint64_t *pa,
 	return true;
 }
 
-/* Ordinary operands are this process's own memory, which never faults. */
+/*
+ * Ordinary operands are this process's own memory, which never faults.  EADD's
+ * source may be in its place already: source.c.
+ */
 static bool kernel_read(void *ctx, uint64_t la, void *dst, size_t n, struct isa_outcome *fault)
 {
-	memcpy(dst, (const void *)(uintptr_t)la, n);
+	if (dst != (const void *)(uintptr_t)la)
+		memcpy(dst, (const void *)(uintptr_t)la, n);
 	return true;
 }
 

@@ -298,6 +298,55 @@ int call_copy_out(struct call *call, uint64_t uaddr, const void *src, size_t n);
  */
 int call_vepc_page(struct call *call, uint64_t la, bool write, struct proto_vepc_page *page);
 
+/** call_ask() - send a question that the client answers with data.  0 or -errno. */
+int call_ask(struct call *call, const struct proto_frame *frame);
+
+/** call_ask_with_file() - the same, and the client gets a duplicate of @fd. */
+int call_ask_with_file(struct call *call, const struct proto_frame *frame, int fd);
+
+/**
+ * call_receive() - the client's answer: up to @size bytes to @dst.
+ * @error: 0 or -errno, what it says about those that are missing.
+ * Return: how many; -EFAULT when the client is gone or talks nonsense: its call cannot
+ * matter any more.
+ */
+ssize_t call_receive(struct call *call, void *dst, size_t size, int *error);
+
+/* --- source.c: where ADD_PAGES' pages come from -------------------------------- */
+
+/* Bytes of the program from @addr on, in the chunk or, placed, at their offset in the enclave. */
+struct source_piece {
+	uint64_t addr, size, offset;
+	bool is_placed;
+};
+
+struct source {
+	struct call *call;
+	struct device *dev;
+	bool can_place;		/* until the client says otherwise */
+	bool has_file;		/* the client, for placing */
+	struct source_piece here;
+	int error;		/* of the first page after it */
+	struct source_piece ahead;	/* asked for; size 0: nothing */
+	uint64_t last;		/* offset of the page handed out last */
+	_Alignas(SGX_PAGE_SIZE) uint8_t chunk[PROTO_CHUNK];
+};
+
+/** source_init() - for the call @req, which may have announced a first piece. */
+void source_init(struct source *s, struct call *call, struct device *dev,
+		 const struct proto_request *req);
+
+/** source_next() - struct uapi_task.source_page(). */
+int source_next(struct source *s, uint64_t uaddr, uint64_t offset, uint64_t left,
+		const void **page);
+
+/**
+ * source_drop() - nothing more is wanted: what is still on its way would be taken for
+ * the next answer, and what was placed and not added must not stay in the enclave's memory.
+ * The device is still held.
+ */
+void source_drop(struct source *s);
+
 /* --- thread-number.c: threads with caches of EPC pages ---------------------- */
 
 #define THREAD_NUMBERS 64u

@@ -13,7 +13,7 @@
  *
  *     client                               server
  *     request + reply end  ------------->
- *                          <-------------  COPY_IN, COPY_OUT, SOURCE (any number)
+ *                          <-------------  COPY_IN, COPY_OUT, SOURCE, PLACE (any number)
  *     the data, or errno   ------------->
  *                          <-------------  DONE
  *
@@ -41,6 +41,8 @@
 /* Data of one frame: what a default socket buffer takes several of. */
 #define PROTO_CHUNK_PAGES 16u
 #define PROTO_CHUNK (PROTO_CHUNK_PAGES * SGX_PAGE_SIZE)
+/* The same of PLACE: long enough to be rare, short enough to stay in a cache. */
+#define PROTO_PLACE_CHUNK (128 * SGX_PAGE_SIZE)
 
 enum proto_op {
 	PROTO_OP_IOCTL = 1,	/* a: command, b: argument */
@@ -73,6 +75,7 @@ struct proto_ahead {
 
 #define PROTO_FOLD 1u			/* DONE may carry the last COPY_OUT */
 #define PROTO_HASH 2u
+#define PROTO_CAN_PLACE 4u		/* PLACE may be asked for */
 
 struct proto_request {
 	uint32_t magic;
@@ -89,6 +92,9 @@ enum proto_frame_kind {
 	PROTO_COPY_IN = 1,	/* addr, size: send that memory back */
 	PROTO_COPY_OUT,		/* addr, size, data: store it */
 	PROTO_SOURCE,		/* addr, size: as COPY_IN, rules of ADD_PAGES' source */
+	PROTO_PLACE,		/* addr, size: as SOURCE, but write it to the enclave's memory
+				 * file, at base; answer a uint64_t, how many bytes.  The file
+				 * comes with the first one.  Fewer, and no error: it cannot */
 	PROTO_PROVISION_FD,	/* addr: is descriptor @addr /dev/sgx_provision? */
 	PROTO_VEPC_PAGE,	/* addr, size = 1 to write: answer a struct proto_vepc_page */
 	PROTO_DONE,		/* result; ATTACH: descriptors; ENCLU: outcome; ENCLS:
@@ -103,7 +109,7 @@ struct proto_frame {
 	uint64_t addr;
 	int64_t result;
 	struct isa_outcome outcome;
-	uint64_t base, encl_size;	/* ATTACH; of virtual EPC: its id, and 0 */
+	uint64_t base, encl_size;	/* ATTACH; of virtual EPC: its id, and 0; PLACE: base */
 };
 
 /* Largest COPY_OUT. */

@@ -55,19 +55,23 @@ static int source_error(struct uapi_encl *e, uint64_t offset, int error)
 	return error;
 }
 
-static int add_page(struct uapi_encl *e, const struct uapi_task *task, uint64_t src,
-		    uint64_t offset, const struct sgx_secinfo *secinfo, bool measure)
+/* The page @done bytes from the start of what @add asks for. */
+static int add_page(struct uapi_encl *e, const struct uapi_task *task,
+		    const struct sgx_enclave_add_pages *add, uint64_t done,
+		    const struct sgx_secinfo *secinfo)
 {
-	/* Aligned as EADD wants its source. */
-	_Alignas(SGX_PAGE_SIZE) uint8_t contents[SGX_PAGE_SIZE];
+	const uint64_t offset = add->offset + done;
 	struct sgx_encl_page_info info;
+	const void *contents;
 	int ret;
 
-	ret = task->source_page(task->ctx, contents, src);
+	ret = task->source_page(task->ctx, add->src + done, offset, add->length - done,
+				&contents);
 	if (ret)
 		return source_error(e, offset, ret);
 
-	ret = sgx_encl_add_page(e->encl, offset, contents, secinfo, measure);
+	ret = sgx_encl_add_page(e->encl, offset, contents, secinfo,
+				add->flags & SGX_PAGE_MEASURE);
 	if (ret)
 		return ret;
 
@@ -81,7 +85,6 @@ static int add_page(struct uapi_encl *e, const struct uapi_task *task, uint64_t 
 static int add_pages(struct uapi_encl *e, const struct uapi_task *task,
 		     struct sgx_enclave_add_pages *add, const struct sgx_secinfo *secinfo)
 {
-	const bool measure = add->flags & SGX_PAGE_MEASURE;
 	int ret = 0;
 	uint64_t c;
 
@@ -93,7 +96,7 @@ static int add_pages(struct uapi_encl *e, const struct uapi_task *task,
 			break;
 		}
 
-		ret = add_page(e, task, add->src + c, add->offset + c, secinfo, measure);
+		ret = add_page(e, task, add, c, secinfo);
 		if (ret)
 			break;
 	}

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -230,6 +231,99 @@ static void one_call_for_a_heap_of_256_mib(void **state)
 	assert_int_equal(sweep.result, size / PAGE_SIZE);
 }
 
+/* An enclave whose heap has contents, and is measured with them. */
+static struct test_region *prepare_measured_heap(unsigned int nr_pages)
+{
+	const size_t size = nr_pages * (size_t)PAGE_SIZE;
+	uint8_t *contents = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				 -1, 0);
+	struct test_region *heap;
+
+	assert_ptr_not_equal(contents, MAP_FAILED);
+	for (size_t i = 0; i < size; i++)
+		contents[i] = (uint8_t)(i / PAGE_SIZE + i * 7);
+	prepare(&(struct test_config){ .heap_pages = nr_pages });
+	heap = &encl.regions[encl.nr_regions - 1];
+	heap->src = contents;
+	test_encl_sign(&encl);
+	return heap;
+}
+
+static void assert_heap_is(const struct test_region *heap)
+{
+	for (uint64_t offset = 0; offset < heap->length; offset += PAGE_SIZE - 1) {
+		struct test_op op = { .kind = OP_READ,
+				      .addr = (uintptr_t)encl.base + heap->offset + offset };
+
+		test_enter(&encl, 0, &op);
+		assert_int_equal((uint8_t)op.result, heap->src[offset]);
+	}
+	munmap((void *)(uintptr_t)heap->src, heap->length);
+}
+
+static void one_call_for_many_measured_pages(void **state)
+{
+	const struct test_region *heap = prepare_measured_heap(1000);
+
+	assert_int_equal(test_encl_create(&encl), 0);
+	assert_int_equal(test_encl_add(&encl), 0);
+	assert_int_equal(test_encl_init(&encl), 0);
+	assert_int_equal(test_encl_map(&encl), 0);
+	assert_it_runs();
+	assert_heap_is(heap);
+}
+
+/* As the kernel does, which writes no files. */
+static void a_limit_on_the_size_of_files_does_not_matter(void **state)
+{
+	struct rlimit limit, small;
+	const struct test_region *heap;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	small = (struct rlimit){ 1, limit.rlim_max };
+	heap = prepare_measured_heap(300);
+	assert_int_equal(test_encl_create(&encl), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(test_encl_add(&encl), 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(test_encl_init(&encl), 0);
+	assert_int_equal(test_encl_map(&encl), 0);
+	assert_heap_is(heap);
+}
+
+static void a_hole_in_the_source_ends_a_call_that_another_goes_on_from(void **state)
+{
+	struct test_region *heap = prepare_measured_heap(600);
+	const size_t hole = 333 * (size_t)PAGE_SIZE;
+	uint8_t *src = (uint8_t *)(uintptr_t)heap->src;
+	const struct secinfo secinfo = { .flags = heap->secinfo };
+	struct sgx_enclave_add_pages arg = {
+		.src = (uintptr_t)src, .offset = heap->offset, .length = heap->length,
+		.secinfo = (uintptr_t)&secinfo, .flags = SGX_PAGE_MEASURE,
+	};
+	uint8_t page[PAGE_SIZE];
+
+	memcpy(page, src + hole, PAGE_SIZE);
+	assert_int_equal(test_encl_create(&encl), 0);
+	for (unsigned int i = 0; i < encl.nr_regions - 1; i++)
+		assert_int_equal(test_encl_add_region(&encl, &encl.regions[i]), 0);
+	munmap(src + hole, PAGE_SIZE);
+	assert_int_equal(ioctl(encl.fd, SGX_IOC_ENCLAVE_ADD_PAGES, &arg), -1);
+	assert_int_equal(errno, EFAULT);
+	assert_int_equal(arg.count, hole);
+
+	assert_ptr_equal(mmap(src + hole, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), src + hole);
+	memcpy(src + hole, page, PAGE_SIZE);
+	arg.src += hole;
+	arg.offset += hole;
+	arg.length -= hole;
+	assert_int_equal(ioctl(encl.fd, SGX_IOC_ENCLAVE_ADD_PAGES, &arg), 0);
+	assert_int_equal(test_encl_init(&encl), 0);
+	assert_int_equal(test_encl_map(&encl), 0);
+	assert_heap_is(heap);
+}
+
 /* --- places ------------------------------------------------------------------------------ */
 
 static void assert_faults_are_found(uint64_t addr)
@@ -327,6 +421,9 @@ int main(void)
 		EACH(rights_of_the_reservation_can_be_changed_around_it),
 		EACH(one_call_for_each_page),
 		EACH(one_call_for_a_heap_of_256_mib),
+		EACH(one_call_for_many_measured_pages),
+		EACH(a_limit_on_the_size_of_files_does_not_matter),
+		EACH(a_hole_in_the_source_ends_a_call_that_another_goes_on_from),
 		EACH(range_from_address_zero),
 		EACH(range_that_begins_below_what_is_mapped),
 		EACH(huge_range_with_few_pages),

@@ -275,8 +275,8 @@ bool raw_receive(int reply, struct raw_frame *f)
 	struct cmsghdr *cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 
 	memset(f->fds, -1, sizeof(f->fds));
-	if (cmsg && cmsg->cmsg_len == CMSG_LEN(sizeof(f->fds)))
-		memcpy(f->fds, CMSG_DATA(cmsg), sizeof(f->fds));
+	if (cmsg)
+		memcpy(f->fds, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
 	f->data_size = n > (ssize_t)sizeof(f->frame) ? (size_t)n - sizeof(f->frame) : 0;
 	return n >= (ssize_t)sizeof(f->frame);
 }

@@ -90,7 +90,7 @@ struct raw_frame {
 	struct proto_frame frame;
 	uint8_t data[4096];
 	size_t data_size;
-	int fds[PROTO_NR_FILES]; /* -1: none came */
+	int fds[PROTO_NR_FILES]; /* -1: there was none */
 };
 
 /** raw_receive() - the server's next frame; false when it hung up, or says nothing. */

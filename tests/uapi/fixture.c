@@ -307,7 +307,8 @@ static int copy_to_user(void *ctx, uint64_t uaddr, const void *src, size_t n)
 	return 0;
 }
 
-static int source_page(void *ctx, void *dst, uint64_t uaddr)
+static int source_page(void *ctx, uint64_t uaddr, uint64_t offset, uint64_t left,
+		       const void **page)
 {
 	struct fixture *f = ctx;
 
@@ -320,7 +321,7 @@ static int source_page(void *ctx, void *dst, uint64_t uaddr)
 		return -EFAULT;
 	if (f->never_exec[(uaddr - USER_BASE) / SGX_PAGE_SIZE])
 		return -EACCES;
-	memcpy(dst, user(f, uaddr), SGX_PAGE_SIZE);
+	*page = user(f, uaddr);
 	return 0;
 }
 
@@ -438,9 +439,10 @@ void fixture_close(struct fixture *f)
 
 struct fixture *fixture_create(void)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	struct fixture *f = aligned_alloc(_Alignof(struct fixture), sizeof(*f));
 
 	assert_non_null(f);
+	memset(f, 0, sizeof(*f));
 	pthread_mutex_init(&f->lock, NULL);
 	f->profile = profile;
 	f->sha256 = fake_sha256;

@@ -68,7 +68,7 @@ struct fixture {
 
 	/* The program. */
 	struct uapi_task task;
-	uint8_t memory[USER_PAGES][SGX_PAGE_SIZE];
+	_Alignas(SGX_PAGE_SIZE) uint8_t memory[USER_PAGES][SGX_PAGE_SIZE];
 	bool mapped[USER_PAGES];
 	bool never_exec[USER_PAGES];
 	uint64_t copy_fails_in;

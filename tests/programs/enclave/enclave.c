@@ -60,6 +60,14 @@ static void sweep(struct test_op *op)
 	op->result = sum;
 }
 
+static void scatter(struct test_op *op)
+{
+	for (uint64_t i = 0; i < op->value; i++) {
+		op->result = op->result * 6364136223846793005ull + 1;
+		++*(volatile uint64_t *)host(op->addr + (op->result >> 33) % op->addr2 * 4096);
+	}
+}
+
 static void spin(struct test_op *op)
 {
 	op->started = 1;
@@ -244,6 +252,9 @@ void enclave_op(struct test_op *op)
 		break;
 	case OP_SWEEP:
 		sweep(op);
+		break;
+	case OP_SCATTER:
+		scatter(op);
 		break;
 	case OP_SPIN:
 		spin(op);

@@ -55,6 +55,8 @@
 #define OP_SWEEP 24		/* count on each of value pages from addr on; result = the sum */
 #define OP_EVERIFYREPORT2 25	/* addr: REPORTMACSTRUCT; result RAX, result2 ZF */
 #define OP_EDECCSSA 26
+#define OP_SCATTER 29		/* value times, count on one of addr2 pages from addr on, drawn from
+				 * result, which moves on */
 #define OP_CALL2 28		/* the code at value, likewise */
 #define OP_CALL 27		/* the code at addr, as a C function of the operation */
 

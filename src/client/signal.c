@@ -104,9 +104,13 @@ _Static_assert(SECINFO_R == 1 && SECINFO_W == 2 && SECINFO_X == 4, "mmap's right
 /* Who forbade it? */
 enum verdict { NOT_OURS, PAGE_TABLES, NO_PAGE, EPCM, VEPC, NOBODY };
 
-static enum verdict look(const struct isa_event *event, bool apply)
+/* How much of a mapping gets the rights it has, when nobody forbade the access. */
+enum apply { NOTHING, THE_PAGE, ALL };
+
+static enum verdict look(const struct isa_event *event, enum apply apply)
 {
 	const int need = prot_needed(event->error_code);
+	const uint64_t page = event->address & SGX_PAGE_MASK;
 	const struct client_vma *vma;
 	enum verdict verdict = NOT_OURS;
 	uint16_t entry = 0;
@@ -128,16 +132,12 @@ static enum verdict look(const struct isa_event *event, bool apply)
 		else
 			verdict = NOBODY;
 	}
-	/* A page another process added, or while the fault was on its way. */
-	if (verdict == NOBODY && apply)
+	if (verdict == NOBODY && apply == ALL)
 		client_encl_apply(vma, vma->start, vma->end);
+	else if (verdict == NOBODY && apply == THE_PAGE)
+		client_encl_apply(vma, page, page + SGX_PAGE_SIZE);
 	client_unlock_blocked();
 	return verdict;
-}
-
-static enum verdict judge(const struct isa_event *event)
-{
-	return look(event, true);
 }
 
 /*
@@ -146,15 +146,23 @@ static enum verdict judge(const struct isa_event *event)
  */
 static enum verdict refine_pf(int sig, struct isa_event *event)
 {
-	enum verdict verdict = judge(event);
+	/*
+	 * SIGBUS: it was taken away, and the mapping has its rights.  Otherwise rights may
+	 * lack for pages that another process added, or while the fault was on its way.
+	 */
+	const bool away = sig == SIGBUS;
+	enum verdict verdict = look(event, away ? NOTHING : ALL);
 
 	/* Not there before it is touched; and then, if there is EPC for it. */
 	if (verdict == VEPC)
 		verdict = client_vepc_fault(event->address) ? NO_PAGE : NOBODY;
-	/* SIGBUS: it was taken away.  Otherwise only the server knows whether it can be had. */
-	else if (verdict == NO_PAGE || (verdict == NOBODY && sig == SIGBUS))
+	/* Only the server knows whether it can be had. */
+	else if (verdict == NO_PAGE)
 		verdict = client_fault_in(event->address, prot_needed(event->error_code))
-				  ? judge(event) : NO_PAGE;
+				  ? look(event, THE_PAGE) : NO_PAGE;
+	else if (verdict == NOBODY && away)
+		verdict = client_fault_in(event->address, prot_needed(event->error_code))
+				  ? look(event, NOTHING) : NO_PAGE;
 	switch (verdict) {
 	case NO_PAGE:
 		event->error_code &= ~PFEC_P;
@@ -170,7 +178,7 @@ static enum verdict refine_pf(int sig, struct isa_event *event)
 
 bool client_may_access(struct isa_event *event)
 {
-	return look(event, false) == NOBODY || refine_pf(SIGSEGV, event) == NOBODY;
+	return look(event, NOTHING) == NOBODY || refine_pf(SIGSEGV, event) == NOBODY;
 }
 
 static bool is_enclu(const void *rip)

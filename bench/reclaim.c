@@ -225,7 +225,7 @@ static double fault_through(struct sgx_encl *encls[2], size_t nr_pages)
 
 	for (size_t i = 0; i < nr_pages; i++) {
 		for (unsigned int n = 0; n < 2; n++) {
-			if (sgx_encl_fault(encls[n], i * PAGE, SECINFO_R, &info))
+			if (sgx_encl_fault(encls[n], i * PAGE, SECINFO_R, NULL, &info))
 				fail("a fault");
 		}
 	}
@@ -443,7 +443,7 @@ static double release_ns(uint64_t nr_pages)
 		double start;
 
 		for (uint64_t i = 0; i < nr_pages; i++) {
-			if (sgx_encl_fault(encl, i * PAGE, SECINFO_R, &info))
+			if (sgx_encl_fault(encl, i * PAGE, SECINFO_R, NULL, &info))
 				fail("a fault");
 		}
 		start = now_ns();

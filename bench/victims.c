@@ -133,9 +133,11 @@ static uint64_t page_of(uint64_t la)
 	return (la - SIMULATED_BASE) / SGX_PAGE_SIZE;
 }
 
-static void mm_zap(void *ctx, void *encl, uint64_t la)
+static int mm_zap(void *ctx, void *encl, const struct epc_mm_page *pages, unsigned int nr)
 {
-	((struct world *)ctx)->resident[page_of(la)] = false;
+	while (nr--)
+		((struct world *)ctx)->resident[page_of(pages[nr].la)] = false;
+	return 0;
 }
 
 static bool mm_young(void *ctx, void *encl, uint64_t la)
@@ -167,7 +169,7 @@ static double manager_hits(const struct trace *t, uint64_t room)
 
 		if (w->resident[page]) {
 			hits++;
-		} else if (sgx_encl_fault(encl, page * 4096ull, SECINFO_R, &info)) {
+		} else if (sgx_encl_fault(encl, page * 4096ull, SECINFO_R, NULL, &info)) {
 			fprintf(stderr, "victims: a fault failed\n");
 			exit(1);
 		}

@@ -225,7 +225,7 @@ static void touch(struct world *w, uint64_t offset)
 	static const int errors[] = { EFAULT, ENOMEM, EIO, EINTR, EACCES, EINVAL, 0 };
 	struct sgx_encl_page_info page;
 
-	assert_true(is_one_of(sgx_encl_fault(uapi_encl_encl(w->f->encl), offset, 0, &page),
+	assert_true(is_one_of(sgx_encl_fault(uapi_encl_encl(w->f->encl), offset, 0, NULL, &page),
 			      errors));
 	assert_counters(w->f);
 }

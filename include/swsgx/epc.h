@@ -120,6 +120,13 @@ struct epc_encls_ops {
  * and wait for the operating system, but neither for a thread of the enclave
  * nor for a call into the manager.  Each is optional.
  */
+/* A page of an enclave that is in EPC, at @page. */
+struct epc_mm_page {
+	uint64_t la, page;
+};
+
+#define EPC_MM_MAX_PAGES 16u
+
 struct epc_mm_ops {
 	void *ctx;
 	/*
@@ -130,19 +137,23 @@ struct epc_mm_ops {
 	int (*place)(void *ctx, void *encl, uint64_t page, uint64_t la);
 	/*
 	 * Can pages of this enclave be evicted: will zap() reach all its address
-	 * spaces?  Asked before each batch.  Absent: always.
+	 * spaces?  Asked before each batch, which costs less than a zap() that
+	 * cannot be.  Absent: always.
 	 */
 	bool (*may_evict)(void *ctx, void *encl);
 	/*
-	 * No access to @la may succeed from here on: drop its translation in
-	 * every address space.  Before EBLOCK, EREMOVE and a change of type.
+	 * No access to @pages may succeed from here on: drop their translations
+	 * in every address space.  Before EBLOCK, EREMOVE and a change of type.
+	 * @nr: at most EPC_MM_MAX_PAGES.  Return 0; or an errno, when there is one
+	 * for which that cannot be: then no page is evicted.
 	 */
-	void (*zap)(void *ctx, void *encl, uint64_t la);
+	int (*zap)(void *ctx, void *encl, const struct epc_mm_page *pages, unsigned int nr);
 	/*
-	 * Accesses to @la may succeed again, after zap(): the page is resident
+	 * Accesses to @page may succeed again, after zap() or ELDU: it is resident
 	 * and usable.  For the thread that faulted on it, before it returns.
+	 * @by: as sgx_encl_fault() was given it.  Return 0 or -ENOMEM.
 	 */
-	void (*map)(void *ctx, void *encl, uint64_t la);
+	int (*map)(void *ctx, void *encl, void *by, const struct epc_mm_page *page);
 	/* Was @la accessed since last asked, in any address space?  Clears that. */
 	bool (*young)(void *ctx, void *encl, uint64_t la);
 	/*
@@ -557,6 +568,7 @@ int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
 /**
  * sgx_encl_fault() - make the page at @offset resident, for an access.
  * @prot: SECINFO_R | _W | _X that the page tables are to allow.
+ * @by: whose access, for epc_mm_ops.map; NULL: nobody's in particular.
  * @out: set on success only.
  * Reloads a page that was evicted.  A page that does not exist is augmented when
  * the enclave is initialized and the processor has SGX2: it is PENDING then.
@@ -567,7 +579,7 @@ int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
  * nothing is lost by that: a page outside still is, as it was.
  */
 struct sgx_encl_page_info;
-int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
+int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot, void *by,
 		   struct sgx_encl_page_info *out);
 
 /**

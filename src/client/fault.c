@@ -35,6 +35,7 @@ bool client_fault_in(uint64_t addr, int prot)
 
 	if (!encl)
 		return false;
+	req.c = encl->number;
 	ret = client_call(encl->sock, &req, &done, NULL);
 	client_encl_put(encl);
 	return !ret && !done.result;

@@ -23,7 +23,7 @@
 #include "client.h"
 #include "sys.h"
 
-#define FEATURES (UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+#define FEATURES UFFD_FEATURE_MISSING_SHMEM
 
 /* ELRANGE's and the alias's, in this order. */
 static const uint64_t features[2] = { FEATURES | UFFD_FEATURE_SIGBUS, FEATURES };
@@ -66,7 +66,7 @@ static bool watch(int uffd, const void *addr, uint64_t size)
 {
 	struct uffdio_register reg = {
 		.range = { .start = (uintptr_t)addr, .len = size },
-		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 
 	return sys_call(SYS_ioctl, uffd, (long)UFFDIO_REGISTER, (long)&reg, 0) == 0 &&

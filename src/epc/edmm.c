@@ -29,14 +29,6 @@ static uint64_t record_pa(const struct sgx_encl *encl, const struct epc_encl_pag
 	return sgx_epc_page_pa(encl->pool, epc_record_page(encl, rec));
 }
 
-static void zap(struct sgx_encl *encl, const struct epc_encl_page *rec)
-{
-	const struct epc_mm_ops *mm = &encl->pool->mm;
-
-	if (mm->zap)
-		mm->zap(mm->ctx, encl->cookie, epc_record_la(encl, rec));
-}
-
 static void changed(struct sgx_encl *encl, uint64_t la, uint64_t pa)
 {
 	const struct epc_mm_ops *mm = &encl->pool->mm;
@@ -113,7 +105,7 @@ static int emodt(struct sgx_encl *encl, struct epc_encl_page *rec, uint8_t type,
 	const struct epc_encls_ops *ops = &encl->pool->ops;
 	const uint64_t pa = record_pa(encl, rec);
 
-	zap(encl, rec);
+	epc_encl_zap(encl, &rec, 1);
 	*result = ops->emodt(ops->ctx, &secinfo, pa);
 	if (!isa_is_done(*result))
 		return -EFAULT;
@@ -178,7 +170,7 @@ static int remove_locked(struct sgx_encl *encl, struct epc_encl_page *rec)
 
 	if (rec->type != PT_TRIM || !is_accepted(encl, rec))
 		return -EPERM;
-	zap(encl, rec);
+	epc_encl_zap(encl, &rec, 1);
 	epc_encl_page_gone(encl, rec);
 	sgx_encl_free_epc_page(encl->pool, page, "sgx_encl_remove_page");
 	changed(encl, la, ISA_NO_FRAME);

@@ -150,6 +150,22 @@ static inline uint64_t epc_record_la(const struct sgx_encl *encl, const struct e
 	return encl->base + (rec->nr << SGX_PAGE_SHIFT);
 }
 
+/** epc_record_mm_page() - a resident page, for struct epc_mm_ops. */
+static inline struct epc_mm_page epc_record_mm_page(const struct sgx_encl *encl,
+						    const struct epc_encl_page *rec)
+{
+	return (struct epc_mm_page){
+		.la = epc_record_la(encl, rec),
+		.page = sgx_epc_page_pa(encl->pool, epc_record_page(encl, rec)),
+	};
+}
+
+/**
+ * epc_encl_zap() - let no access to the pages of @recs succeed from here on.
+ * @nr: at most EPC_MM_MAX_PAGES.  Return: 0 or -errno, when some may.
+ */
+int epc_encl_zap(const struct sgx_encl *encl, struct epc_encl_page *const *recs, unsigned int nr);
+
 /** epc_record_reserve() - a record for a page at @offset; NULL when out of memory. */
 static inline struct epc_encl_page *epc_record_reserve(struct sgx_encl *encl, uint64_t offset)
 {
@@ -301,7 +317,7 @@ void epc_victims_sample(struct sgx_encl *encl);
 
 /* --- evict.c ---------------------------------------------------------------------- */
 
-#define EPC_EVICT_BATCH 16u
+#define EPC_EVICT_BATCH EPC_MM_MAX_PAGES
 
 /** epc_encl_track() - begin a tracking cycle and complete it.  Return: 0 or -EFAULT. */
 int epc_encl_track(struct sgx_encl *encl);

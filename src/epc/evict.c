@@ -98,12 +98,9 @@ static int ewb_tracked(struct sgx_encl *encl, struct sgx_epc_page *page,
 static bool block(struct sgx_encl *encl, struct epc_encl_page *rec)
 {
 	const struct epc_encls_ops *ops = &encl->pool->ops;
-	const struct epc_mm_ops *mm = &encl->pool->mm;
 	struct sgx_epc_page *page = epc_record_page(encl, rec);
 	struct isa_outcome out;
 
-	if (mm->zap)
-		mm->zap(mm->ctx, encl->cookie, epc_record_la(encl, rec));
 	out = ops->eblock(ops->ctx, sgx_epc_page_pa(encl->pool, page));
 	if (!isa_is_done(out) && !(out.kind == ISA_INFO && out.code == SGX_BLKSTATE)) {
 		count_failure(encl);
@@ -113,21 +110,56 @@ static bool block(struct sgx_encl *encl, struct epc_encl_page *rec)
 	return true;
 }
 
-/* Return: what @rec has outside, once it is blocked; NULL when it stays as it was. */
-static struct epc_backing *prepare(struct sgx_encl *encl, struct epc_encl_page *rec)
+int epc_encl_zap(const struct sgx_encl *encl, struct epc_encl_page *const *recs, unsigned int nr)
+{
+	const struct epc_mm_ops *mm = &encl->pool->mm;
+	struct epc_mm_page pages[EPC_MM_MAX_PAGES];
+	unsigned int i;
+
+	if (!mm->zap || !nr)
+		return 0;
+	for (i = 0; i < nr; i++)
+		pages[i] = epc_record_mm_page(encl, recs[i]);
+	return mm->zap(mm->ctx, encl->cookie, pages, nr);
+}
+
+/* Pages that are about to be written out, and what they have outside. */
+struct batch {
+	struct epc_encl_page *recs[EPC_EVICT_BATCH];
+	struct epc_backing *backing[EPC_EVICT_BATCH];
+	unsigned int nr;
+};
+
+static void add(struct sgx_encl *encl, struct batch *batch, struct epc_encl_page *rec)
 {
 	struct epc_backing *backing;
 
 	if (epc_page_is_poisoned(epc_record_page(encl, rec))) {
 		epc_victims_remove(encl, rec);
-		return NULL;
+		return;
 	}
 	backing = epc_backing_create(encl);
-	if (backing && !block(encl, rec)) {
-		epc_backing_destroy(encl, backing);
-		backing = NULL;
+	if (!backing)
+		return;
+	batch->recs[batch->nr] = rec;
+	batch->backing[batch->nr++] = backing;
+}
+
+/* Nobody has access to those that remain in the batch; the others are as before. */
+static void close_batch(struct sgx_encl *encl, struct batch *batch)
+{
+	const bool zapped = !epc_encl_zap(encl, batch->recs, batch->nr);
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < batch->nr; i++) {
+		if (!zapped || !block(encl, batch->recs[i])) {
+			epc_backing_destroy(encl, batch->backing[i]);
+			continue;
+		}
+		batch->recs[nr] = batch->recs[i];
+		batch->backing[nr++] = batch->backing[i];
 	}
-	return backing;
+	batch->nr = nr;
 }
 
 /* EWB succeeded. */
@@ -189,20 +221,19 @@ static struct sgx_epc_page *evict_secs(struct sgx_encl *encl)
 unsigned int epc_evict(struct sgx_encl *encl, struct epc_encl_page *const *recs, unsigned int nr,
 		       struct sgx_epc_page **freed)
 {
-	struct epc_backing *backing[EPC_EVICT_BATCH];
-	unsigned int i, nr_blocked = 0, nr_freed = 0;
+	struct batch batch = { .nr = 0 };
+	unsigned int i, nr_freed = 0;
 
-	for (i = 0; i < nr; i++) {
-		backing[i] = prepare(encl, recs[i]);
-		nr_blocked += backing[i] != NULL;
-	}
+	for (i = 0; i < nr; i++)
+		add(encl, &batch, recs[i]);
+	close_batch(encl, &batch);
 	/* Should it fail, EWB says for which pages that matters. */
-	if (nr_blocked)
+	if (batch.nr)
 		epc_encl_track(encl);
-	for (i = 0; i < nr; i++) {
-		struct sgx_epc_page *page = epc_record_page(encl, recs[i]);
+	for (i = 0; i < batch.nr; i++) {
+		struct sgx_epc_page *page = epc_record_page(encl, batch.recs[i]);
 
-		if (backing[i] && !write_out(encl, recs[i], backing[i]))
+		if (!write_out(encl, batch.recs[i], batch.backing[i]))
 			freed[nr_freed++] = page;
 	}
 	if (nr_freed) {
@@ -218,7 +249,7 @@ int epc_evict_blocked(struct sgx_encl *encl, struct epc_encl_page *rec)
 
 	if (!backing)
 		return -ENOMEM;
-	if (!block(encl, rec)) {
+	if (epc_encl_zap(encl, &rec, 1) || !block(encl, rec)) {
 		epc_backing_destroy(encl, backing);
 		return -EIO;
 	}

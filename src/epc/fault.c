@@ -62,27 +62,33 @@ static int augment_locked(struct sgx_encl *encl, uint64_t offset, struct epc_sto
 	return err;
 }
 
-static int fault_locked(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
+/* @prot: what the access needs. */
+static int map(struct sgx_encl *encl, const struct epc_encl_page *rec, uint8_t prot, void *by)
+{
+	const struct epc_mm_ops *mm = &encl->pool->mm;
+	const struct epc_mm_page page = epc_record_mm_page(encl, rec);
+
+	if (prot & ~rec->prot)
+		return -EACCES;
+	return mm->map ? mm->map(mm->ctx, encl->cookie, by, &page) : 0;
+}
+
+static int fault_locked(struct sgx_encl *encl, uint64_t offset, uint8_t prot, void *by,
 			struct epc_encl_page *rec, struct epc_stock *stock,
 			struct sgx_encl_page_info *out)
 {
-	const struct epc_mm_ops *mm = &encl->pool->mm;
-	int err;
+	int err = 0;
 
-	if (!rec) {
+	if (!rec)
 		err = augment_locked(encl, offset, stock, &rec);
-		if (err)
-			return err;
-	}
-	if (prot & ~rec->prot)
-		return -EACCES;
-	if (mm->map)
-		mm->map(mm->ctx, encl->cookie, epc_record_la(encl, rec));
-	*out = epc_encl_page_info(encl, rec);
-	return 0;
+	if (!err)
+		err = map(encl, rec, prot, by);
+	if (!err)
+		*out = epc_encl_page_info(encl, rec);
+	return err;
 }
 
-int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
+int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot, void *by,
 		   struct sgx_encl_page_info *out)
 {
 	struct epc_stock stock = { .nr = 0 };
@@ -91,7 +97,7 @@ int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot,
 
 	err = epc_encl_lock_page(encl, offset, true, &stock, &rec);
 	if (!err) {
-		err = fault_locked(encl, offset, prot, rec, &stock, out);
+		err = fault_locked(encl, offset, prot, by, rec, &stock, out);
 		epc_unlock(&encl->lock);
 	}
 	epc_stock_finish(encl, &stock);
@@ -139,13 +145,13 @@ static uint64_t have_page(struct sgx_encl *encl, uint64_t offset, struct epc_sto
 {
 	struct epc_encl_page *rec = epc_record_find(encl, offset);
 	const bool augment = !rec && epc_encl_can_augment(encl, offset);
-	struct sgx_encl_page_info info;
 
+	/* Nobody's access: whoever makes one faults, and has it mapped. */
 	if (epc_stock_needed(encl, rec, augment) > stock->nr ||
 	    epc_encl_make_ready(encl, rec, augment, stock) ||
-	    fault_locked(encl, offset, 0, rec, stock, &info))
+	    (!rec && augment_locked(encl, offset, stock, &rec)))
 		return ISA_NO_FRAME;
-	return info.pa;
+	return sgx_epc_page_pa(encl->pool, epc_record_page(encl, rec));
 }
 
 void sgx_encl_run(struct sgx_encl *encl, const uint64_t *offsets, size_t n,

@@ -280,8 +280,8 @@ static int64_t serve_may_map(struct call *call, const struct proto_request *req)
 
 static int64_t serve_fault(struct device *dev, const struct proto_request *req)
 {
+	struct toucher by = { .number = req->c };
 	struct sgx_encl_page_info page;
-
 	const struct device_range range = device_range(dev);
 
 	if (req->a % SGX_PAGE_SIZE || req->b & ~(uint64_t)SECINFO_RWX)
@@ -289,7 +289,7 @@ static int64_t serve_fault(struct device *dev, const struct proto_request *req)
 	if (req->a - range.base >= range.size)
 		return -EFAULT;
 	return sgx_encl_fault(uapi_encl_encl(dev->encl), req->a - range.base, (uint8_t)req->b,
-			      &page);
+			      &by, &page);
 }
 
 /* The process's userfaultfds follow the request, on the reply socket. */

@@ -133,12 +133,9 @@ static void place(struct placement *placement, uint8_t *memory)
 
 static int mm_place(void *ctx, void *cookie, uint64_t page, uint64_t la)
 {
-	struct placement *placement = placement_of(ctx, page);
 	struct device *dev = cookie;
 
-	placement->fd = dev->mem.pages_fd;
-	placement->offset = la - dev->mem.base;
-	place(placement, dev->mem.pages + placement->offset);
+	place(placement_of(ctx, page), dev->mem.pages + (la - dev->mem.base));
 	return 0;
 }
 
@@ -172,38 +169,19 @@ static struct isa_outcome op_etrack(void *ctx, uint64_t secs)
 static struct isa_outcome op_ewb(void *ctx, struct sgx_pageinfo *pageinfo, uint64_t page,
 				 uint64_t va_slot)
 {
-	struct placement *placement = placement_of(ctx, page);
-	uint8_t *memory = atomic_load_explicit(&placement->memory, memory_order_relaxed);
-	struct isa_outcome out = encls_pageinfo(ctx, ISA_ENCLS_EWB, pageinfo, page, va_slot);
-
-	/* The memory goes back: whoever touches it from here on faults and waits. */
-	if (isa_is_done(out) && memory) {
-		madvise(memory, SGX_PAGE_SIZE, MADV_REMOVE);
-		place(placement, NULL);
-	}
-	return out;
+	/* In the arena since it was zapped. */
+	return encls_pageinfo(ctx, ISA_ENCLS_EWB, pageinfo, page, va_slot);
 }
 
 /*
- * Into the arena first: the program may look at the page's place at any time,
- * and must find it missing until it is whole.  Writing a whole page into the
- * file makes it appear at once.
+ * Into the arena: the program may look at the page's place at any time, and must
+ * find it missing until it is whole.
  */
 static struct isa_outcome op_eldu(void *ctx, struct sgx_pageinfo *pageinfo, uint64_t page,
 				  uint64_t va_slot)
 {
-	struct processor *p = ctx;
-	struct placement *placement = placement_of(p, page);
-	uint8_t *memory = atomic_exchange(&placement->memory, NULL);
-	struct isa_outcome out = encls_pageinfo(p, ISA_ENCLS_ELDU, pageinfo, page, va_slot);
-
-	if (!isa_is_done(out) || !memory)
-		return out;
-	/* Without memory for it the program's access waits, and asks again. */
-	if (pwrite(placement->fd, processor_arena(p, isa_machine_frame(p->machine, page)),
-		   SGX_PAGE_SIZE, (off_t)placement->offset) == SGX_PAGE_SIZE)
-		place(placement, memory);
-	return out;
+	place(placement_of(ctx, page), NULL);
+	return encls_pageinfo(ctx, ISA_ENCLS_ELDU, pageinfo, page, va_slot);
 }
 
 /* --- dynamic memory, debugging ------------------------------------------------ */
@@ -258,14 +236,59 @@ static bool mm_may_evict(void *ctx, void *cookie)
 	return spaces_reach_all(cookie);
 }
 
-static void mm_zap(void *ctx, void *cookie, uint64_t la)
+/* Return: how many of @pages are in their enclave's memory; these are @placed. */
+static unsigned int find_placed(struct processor *p, const struct device *dev,
+				const struct epc_mm_page *pages, unsigned int nr,
+				struct withdrawn placed[EPC_MM_MAX_PAGES])
 {
-	spaces_zap(cookie, la);
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < nr; i++)
+		if (placement_of(p, pages[i].page)->memory)
+			placed[n++] = (struct withdrawn){
+				.offset = pages[i].la - dev->mem.base,
+				.to = processor_arena(p, isa_machine_frame(p->machine,
+									   pages[i].page)),
+			};
+	return n;
 }
 
-static void mm_map(void *ctx, void *cookie, uint64_t la)
+/* What cannot be taken from somebody stays where it is. */
+static int mm_zap(void *ctx, void *cookie, const struct epc_mm_page *pages, unsigned int nr)
 {
-	spaces_map(cookie, la);
+	struct processor *p = ctx;
+	struct device *dev = cookie;
+	struct withdrawn placed[EPC_MM_MAX_PAGES];
+	const unsigned int n = find_placed(p, dev, pages, nr, placed);
+	unsigned int taken;
+
+	if (!spaces_reach_all(dev))
+		return -EBUSY;
+	taken = withdrawer_take(&p->withdrawer, dev->mem.pages_fd, placed, n);
+	for (unsigned int i = 0; i < taken; i++)
+		place(&p->placed[(uint64_t)(placed[i].to - p->arena) / SGX_PAGE_SIZE], NULL);
+	return taken == n ? 0 : -ENOMEM;
+}
+
+/*
+ * The contents appear at once: filling, and writing a whole page into a file, are
+ * one act for who looks.
+ */
+static int mm_map(void *ctx, void *cookie, void *by, const struct epc_mm_page *page)
+{
+	struct processor *p = ctx;
+	struct device *dev = cookie;
+	struct placement *placement = placement_of(p, page->page);
+	const uint8_t *contents = processor_arena(p, isa_machine_frame(p->machine, page->page));
+	const uint64_t offset = page->la - dev->mem.base;
+
+	if (atomic_load_explicit(&placement->memory, memory_order_relaxed))
+		return 0;
+	if (!(by && spaces_fill(dev, by, page->la, contents)) &&
+	    pwrite(dev->mem.pages_fd, contents, SGX_PAGE_SIZE, (off_t)offset) != SGX_PAGE_SIZE)
+		return -ENOMEM;
+	place(placement, dev->mem.pages + offset);
+	return 0;
 }
 
 /*

@@ -17,13 +17,38 @@
 #include "proto.h"
 #include "server.h"
 
+/* --- withdraw.c: taking pages out of memory files ------------------------------ */
+
+struct withdrawer {
+	unsigned int nr_pages;	/* at a time; 0: it cannot be done here */
+	int pipe[2];
+	pthread_mutex_t lock;	/* of what is in the pipe; a leaf lock */
+};
+
+/* A page of a memory file, and where its contents are to go. */
+struct withdrawn {
+	uint64_t offset;
+	uint8_t *to;
+};
+
+/** withdrawer_init() - Return: 0, also where nothing can be withdrawn; -errno. */
+int withdrawer_init(struct withdrawer *w);
+void withdrawer_finish(struct withdrawer *w);
+
+/**
+ * withdrawer_take() - take @pages out of the memory file @fd.
+ * @pages: resident, at most EPC_MM_MAX_PAGES; sorted here.
+ * Return: how many, the first ones.  They are holes then, for every process, and
+ * what was last stored to them is where they say.  The others are as they were.
+ */
+unsigned int withdrawer_take(struct withdrawer *w, int fd, struct withdrawn *pages,
+			     unsigned int nr);
+
 /* --- processor.c: the machine --------------------------------------------- */
 
 /* Where the contents of a frame are, when not in the arena. */
 struct placement {
 	_Atomic(uint8_t *) memory;	/* NULL: in the arena */
-	uint64_t offset;		/* the same in a memory file */
-	int fd;
 };
 
 struct processor {
@@ -32,6 +57,7 @@ struct processor {
 	size_t arena_size;
 	struct placement *placed;	/* by frame */
 	struct isa_section section;
+	struct withdrawer withdrawer;
 };
 
 static inline uint8_t *processor_arena(const struct processor *p, uint64_t frame)
@@ -179,8 +205,8 @@ void guest_encls(struct call *call, struct device *dev, const struct proto_reque
 
 /*
  * One process's view of an enclave.  Its client maps all of ELRANGE a second
- * time, for what it does as the processor: the alias.  Two userfaultfds let us
- * take pages away from both.  Faults in ELRANGE are signals there, and come to us
+ * time, for what it does as the processor: the alias.  Two userfaultfds tell it, or
+ * us, when a page is not there.  Faults in ELRANGE are signals there, and come to us
  * as calls; faults on the alias wait in the kernel and come to the pager.
  */
 struct space {
@@ -217,11 +243,20 @@ int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool aga
  */
 bool spaces_have(struct device *dev, uint64_t number);
 
-/** spaces_zap() - no access to the page at @la may succeed from here on. */
-void spaces_zap(struct device *dev, uint64_t la);
+/* Whose access a fault is for. */
+struct toucher {
+	uint64_t number;	/* the process's; one that none has is nobody's */
+	bool alias;		/* it was there, not in ELRANGE */
+};
 
-/** spaces_map() - accesses to the page at @la may succeed again. */
-void spaces_map(struct device *dev, uint64_t la);
+/**
+ * spaces_fill() - let the page at @la, which is a hole now, have @contents, at once
+ * and for all, and save @by the fault that finding them takes.
+ * Context: holds the enclave's lock.
+ * Return: false when that cannot be: then it is a hole still, or @by lied.
+ */
+bool spaces_fill(struct device *dev, const struct toucher *by, uint64_t la,
+		 const void *contents);
 
 /** spaces_reach_all() - is every process that has the memory of @dev in its list? */
 bool spaces_reach_all(struct device *dev);

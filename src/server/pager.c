@@ -75,8 +75,17 @@ static bool next_fault(int uffd, struct uffd_msg *msg)
 	return n == sizeof(*msg) && msg->event == UFFD_EVENT_PAGEFAULT;
 }
 
+/* Somebody else may have brought the page, who does not know that it is waited for. */
+static void wake(const struct space *space, uint64_t addr)
+{
+	struct uffdio_range range = { .start = addr & SGX_PAGE_MASK, .len = SGX_PAGE_SIZE };
+
+	ioctl(space->alias_uffd, UFFDIO_WAKE, &range);
+}
+
 static void serve(struct space *space)
 {
+	struct toucher by = { .number = space->number, .alias = true };
 	struct sgx_encl_page_info page;
 	struct uffd_msg msg;
 	uint64_t la;
@@ -84,9 +93,11 @@ static void serve(struct space *space)
 	if (!next_fault(space->alias_uffd, &msg))
 		return;
 	la = la_of(space, msg.arg.pagefault.address);
-	/* Whoever brings the page back also lets the waiting thread go on. */
-	if (sgx_encl_fault(uapi_encl_encl(space->dev->encl), la - space->dev->mem.base, 0, &page))
+	if (sgx_encl_fault(uapi_encl_encl(space->dev->encl), la - space->dev->mem.base, 0, &by,
+			   &page))
 		refuse(space, msg.arg.pagefault.address);
+	else
+		wake(space, msg.arg.pagefault.address);
 }
 
 /* Called with the lock held; nobody is being served. */

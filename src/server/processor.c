@@ -81,7 +81,9 @@ int processor_create(struct processor *p, const struct server_config *config)
 		return -ENOMEM;
 	}
 	p->placed = calloc(p->section.nr_pages, sizeof(*p->placed));
-	ret = p->placed ? power_on(p, config) : -ENOMEM;
+	ret = withdrawer_init(&p->withdrawer);
+	if (!ret)
+		ret = p->placed ? power_on(p, config) : -ENOMEM;
 	if (ret)
 		processor_destroy(p);
 	return ret;
@@ -90,6 +92,8 @@ int processor_create(struct processor *p, const struct server_config *config)
 void processor_destroy(struct processor *p)
 {
 	isa_machine_destroy(p->machine);
+	if (p->placed)
+		withdrawer_finish(&p->withdrawer);
 	free(p->placed);
 	if (p->arena)
 		munmap(p->arena, p->arena_size);

@@ -50,7 +50,8 @@ enum proto_op {
 	PROTO_OP_ATTACH,	/* a: will JOIN; answers PROTO_NR_FILES memory files, or the
 				 * id of the virtual EPC */
 	PROTO_OP_ENCLU,		/* a: leaf, b: RBX, c: RCX, d: RDX */
-	PROTO_OP_FAULT,		/* a: page's address, b: SECINFO_R, _W or _X wanted */
+	PROTO_OP_FAULT,		/* a: page's address, b: SECINFO_R, _W or _X wanted,
+				 * c: the process's number, or 0 */
 	PROTO_OP_JOIN,		/* a: the client's own mapping, b: after fork(); two userfaultfds
 				 * follow; answers the process's number in base */
 	PROTO_OP_FREE_TCS,	/* a: address of a TCS; answers 1 if who held it is dead */
@@ -109,7 +110,8 @@ struct proto_frame {
 	uint64_t addr;
 	int64_t result;
 	struct isa_outcome outcome;
-	uint64_t base, encl_size;	/* ATTACH; of virtual EPC: its id, and 0; PLACE: base */
+	/* ATTACH; of virtual EPC: its id, and 0; PLACE: base; JOIN: in base the process's number */
+	uint64_t base, encl_size;
 };
 
 /* Largest COPY_OUT. */

@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Address spaces that map an enclave, and how its pages are taken from them.
+ * Address spaces that map an enclave.  Each has told us how it learns that a page is
+ * not there; one that could not would silently get an empty page, so pages stay
+ * where they are while there is such a process.
  *
- * A page that is about to be written out is write-protected in every address
- * space first, so that nothing is stored after it was read; reading it goes on
- * until its memory is gone.  From then on every access waits for the pager.
- *
- * The list changes, and pages are protected and opened, only under the
- * enclave's lock of the manager: a process that joins sees a page either
- * before it was protected or after it is gone.
+ * The list changes only under the enclave's lock of the manager: for a process that
+ * joins a page is either there or not.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -30,85 +26,86 @@ void space_free(struct space *space)
 	free(space);
 }
 
-/* --- protecting ------------------------------------------------------------------ */
+/* --- filling --------------------------------------------------------------------- */
 
-/*
- * How often to ask while a process changes its mappings.  That takes the kernel a
- * moment, unless a program that joined with events of its own never reads them.
- */
-#define PROTECT_TRIES 10000u
-
-/* 0; -ESRCH its process is gone; -EAGAIN it does not get done with its mappings. */
-static int protect(int uffd, uint64_t addr, uint64_t mode)
+static const struct space *find(const struct device *dev, uint64_t number)
 {
-	struct uffdio_writeprotect wp = {
-		.range = { .start = addr, .len = SGX_PAGE_SIZE },
-		.mode = mode,
+	const struct space *space = dev->spaces;
+
+	while (space && space->number != number)
+		space = space->next;
+	return space;
+}
+
+static bool fill(const struct space *space, bool alias, uint64_t la, const void *contents)
+{
+	struct uffdio_copy copy = {
+		.dst = alias ? space->alias + (la - space->dev->mem.base) : la,
+		.src = (uintptr_t)contents,
+		.len = SGX_PAGE_SIZE,
 	};
-	unsigned int tries = 0;
-	int ret;
 
-	while ((ret = ioctl(uffd, UFFDIO_WRITEPROTECT, &wp) ? -errno : 0) == -EAGAIN &&
-	       ++tries < PROTECT_TRIES)
-		sched_yield();
-	/* What the program does not map there is nothing to protect. */
-	return ret == -ESRCH || ret == -EAGAIN ? ret : 0;
+	return ioctl(alias ? space->alias_uffd : space->elrange_uffd, UFFDIO_COPY, &copy) == 0;
 }
 
-static int protect_both(const struct space *space, uint64_t la, uint64_t mode)
+bool spaces_fill(struct device *dev, const struct toucher *by, uint64_t la, const void *contents)
 {
-	const int ret = protect(space->alias_uffd, space->alias + (la - space->dev->mem.base),
-				mode);
-
-	return ret ? ret : protect(space->elrange_uffd, la, mode);
-}
-
-/*
- * In every address space.  Those that ended are forgotten, and those that cannot be
- * reached: stores they make from here on are lost, to their own enclave.
- */
-static void protect_all(struct device *dev, uint64_t la, uint64_t mode)
-{
-	struct space **p = &dev->spaces;
+	const struct space *space;
+	bool done;
 
 	pthread_mutex_lock(&dev->spaces_lock);
-	while (*p) {
-		struct space *space = *p;
-
-		if (protect_both(space, la, mode) == 0) {
-			p = &space->next;
-			continue;
-		}
-		*p = space->next;
-		dev->nr_spaces--;
-		pager_forget(dev->server->pager, space);
-	}
+	space = find(dev, by->number);
+	done = space && fill(space, by->alias, la, contents);
 	pthread_mutex_unlock(&dev->spaces_lock);
+	return done;
 }
 
-void spaces_zap(struct device *dev, uint64_t la)
+/* --- the end of a process ---------------------------------------------------------- */
+
+/* Nothing is protected: the question fails, and how says whether there is a process. */
+static bool is_dead(const struct space *space)
 {
-	protect_all(dev, la, UFFDIO_WRITEPROTECT_MODE_WP);
+	struct uffdio_writeprotect nothing = {
+		.range = { .start = space->alias, .len = SGX_PAGE_SIZE },
+	};
+
+	return ioctl(space->alias_uffd, UFFDIO_WRITEPROTECT, &nothing) && errno == ESRCH;
 }
 
-void spaces_map(struct device *dev, uint64_t la)
-{
-	protect_all(dev, la, 0);
-}
-
-/* Nothing is watched right below an alias, which is not an error of a process that lives. */
 bool spaces_have(struct device *dev, uint64_t number)
 {
 	const struct space *space;
 	bool found;
 
 	pthread_mutex_lock(&dev->spaces_lock);
-	space = dev->spaces;
-	while (space && space->number != number)
-		space = space->next;
-	found = space && protect(space->alias_uffd, space->alias - SGX_PAGE_SIZE, 0) != -ESRCH;
+	space = find(dev, number);
+	found = space && !is_dead(space);
 	pthread_mutex_unlock(&dev->spaces_lock);
 	return found;
+}
+
+static void forget(struct space **p)
+{
+	struct space *space = *p;
+
+	*p = space->next;
+	space->dev->nr_spaces--;
+	pager_forget(space->dev->server->pager, space);
+}
+
+/* Nobody tells us that a process ended.  It shows when the list has doubled. */
+static void forget_the_dead(struct device *dev)
+{
+	struct space **p = &dev->spaces;
+
+	if (dev->nr_spaces < dev->sweep_at)
+		return;
+	while (*p)
+		if (is_dead(*p))
+			forget(p);
+		else
+			p = &(*p)->next;
+	dev->sweep_at = 2 * dev->nr_spaces + MIN_SWEEP;
 }
 
 /* --- joining ------------------------------------------------------------------- */
@@ -132,20 +129,7 @@ static bool can_join(struct device *dev, const int uffds[2], uint64_t alias)
 	       is_userfaultfd(uffds[0]) && is_userfaultfd(uffds[1]);
 }
 
-/*
- * Nobody tells us that a process ended.  Where nothing is evicted it shows when
- * the list has doubled: protecting a page that needs no protection costs a fault
- * at most.
- */
-static void forget_the_dead(struct device *dev)
-{
-	if (dev->nr_spaces < dev->sweep_at)
-		return;
-	spaces_zap(dev, dev->mem.base);
-	dev->sweep_at = 2 * dev->nr_spaces + MIN_SWEEP;
-}
-
-/* Once it is in the list another process's fault may find it dead, and free it. */
+/* Once it is in the list another process that joins may find it dead, and free it. */
 struct joining {
 	struct space *space;
 	uint64_t number;
@@ -158,8 +142,8 @@ static void add(void *ctx, const uint64_t *pages)
 	struct space *space = joining->space;
 	struct device *dev = space->dev;
 
-	forget_the_dead(dev);
 	pthread_mutex_lock(&dev->spaces_lock);
+	forget_the_dead(dev);
 	space->next = dev->spaces;
 	dev->spaces = space;
 	dev->nr_spaces++;
@@ -211,8 +195,7 @@ static int bring_back_all(struct sgx_encl *encl)
 	int ret = 0;
 
 	for (; !ret && sgx_encl_next_page(encl, offset, &offset, &page); offset += SGX_PAGE_SIZE)
-		if (page.pa == ISA_NO_FRAME)
-			ret = sgx_encl_fault(encl, offset, 0, &page);
+		ret = sgx_encl_fault(encl, offset, 0, NULL, &page);
 	return ret ? -ENOMEM : 0;
 }
 

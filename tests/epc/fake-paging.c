@@ -6,6 +6,7 @@
  */
 #include "fake.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -332,13 +333,13 @@ struct fake_page *fake_page_of(struct fake *f, void *cookie, uint64_t la)
 	return page;
 }
 
-static void set_mapped(struct fake *f, void *cookie, uint64_t la, bool mapped)
+static void set_mapped(struct fake *f, const struct epc_mm_page *at, bool mapped)
 {
 	struct fake_page *page;
 
 	pthread_mutex_lock(&f->mutex);
-	page = find(f, cookie, la);
-	assert_non_null(page);
+	page = fake_page_at(f, at->page);
+	assert_true(page->valid && page->la == at->la);
 	/* Who maps a blocked page gets a fault out of each access to it. */
 	assert_false(mapped && page->blocked);
 	page->mapped = mapped;
@@ -347,14 +348,22 @@ static void set_mapped(struct fake *f, void *cookie, uint64_t la, bool mapped)
 	pthread_mutex_unlock(&f->mutex);
 }
 
-static void mm_zap(void *ctx, void *cookie, uint64_t la)
+static int mm_zap(void *ctx, void *cookie, const struct epc_mm_page *pages, unsigned int nr)
 {
-	set_mapped(ctx, cookie, la, false);
+	struct fake *f = ctx;
+
+	assert_in_range(nr, 1, EPC_MM_MAX_PAGES);
+	if (f->may_not_zap)
+		return -EBUSY;
+	for (unsigned int i = 0; i < nr; i++)
+		set_mapped(f, &pages[i], false);
+	return 0;
 }
 
-static void mm_map(void *ctx, void *cookie, uint64_t la)
+static int mm_map(void *ctx, void *cookie, void *by, const struct epc_mm_page *page)
 {
-	set_mapped(ctx, cookie, la, true);
+	set_mapped(ctx, page, true);
+	return 0;
 }
 
 static bool mm_may_evict(void *ctx, void *cookie)

@@ -81,7 +81,7 @@ struct fake {
 	void *place_cookie;
 	unsigned int nr_kicks;
 	unsigned int nr_deaf_kicks;	/* so many more kicks do nothing */
-	bool may_not_evict;
+	bool may_not_evict, may_not_zap;
 	uint64_t last_version, last_eid;
 	uint64_t einit_token_sum;	/* of all bytes of the token */
 	uint64_t einit_hash0;

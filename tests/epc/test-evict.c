@@ -85,7 +85,7 @@ static int fault(struct subject *s, uint64_t page)
 {
 	struct sgx_encl_page_info info;
 
-	return sgx_encl_fault(s->encl, page * 4096, SECINFO_R, &info);
+	return sgx_encl_fault(s->encl, page * 4096, SECINFO_R, NULL, &info);
 }
 
 static int read_page(struct subject *s, uint64_t page, uint64_t *value)
@@ -241,7 +241,12 @@ static void enclave_that_may_not_be_evicted_keeps_its_pages(void **state)
 	f.may_not_evict = true;
 	assert_int_equal(fault(&s, 100), -ENOMEM);
 	assert_int_equal(f.script[FAKE_EBLOCK].nr_calls, 0);
+	/* It became so between the question and the deed. */
 	f.may_not_evict = false;
+	f.may_not_zap = true;
+	assert_int_equal(fault(&s, 100), -ENOMEM);
+	assert_int_equal(f.script[FAKE_EBLOCK].nr_calls, 0);
+	f.may_not_zap = false;
 	assert_int_equal(fault(&s, 100), 0);
 	sgx_encl_release(s.encl);
 	finish_clean(&f);

@@ -30,7 +30,7 @@ static int fault(struct sgx_encl *encl, uint64_t page)
 {
 	struct sgx_encl_page_info info;
 
-	return sgx_encl_fault(encl, PAGE(page), SECINFO_R, &info);
+	return sgx_encl_fault(encl, PAGE(page), SECINFO_R, NULL, &info);
 }
 
 static int add(struct sgx_encl *encl, uint64_t page)

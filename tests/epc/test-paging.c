@@ -25,7 +25,7 @@ static uint64_t frame_of(struct machine *m, struct sgx_encl *encl, uint64_t offs
 {
 	struct sgx_encl_page_info info;
 
-	assert_int_equal(sgx_encl_fault(encl, offset, SECINFO_R, &info), 0);
+	assert_int_equal(sgx_encl_fault(encl, offset, SECINFO_R, NULL, &info), 0);
 	return isa_machine_frame(m->f->m, info.pa);
 }
 
@@ -71,7 +71,7 @@ static struct sgx_encl *make_large(struct machine *m, unsigned int nr)
 
 	for (i = 0; i < NR_PAGES; i++) {
 		if (i >= MACHINE_NR_CHILDREN) {
-			assert_int_equal(sgx_encl_fault(encl, i * 4096, SECINFO_W, &info), 0);
+			assert_int_equal(sgx_encl_fault(encl, i * 4096, SECINFO_W, NULL, &info), 0);
 			accept_page(m, encl, i, SECINFO_R | SECINFO_W | SECINFO_PENDING |
 				    SECINFO_PT(PT_REG));
 		}
@@ -186,7 +186,7 @@ static void pages_change_and_go_while_their_neighbours_are_outside(void **state)
 	}
 	/* And again at the same addresses. */
 	for (i = MACHINE_NR_CHILDREN; i < NR_PAGES; i++)
-		assert_int_equal(sgx_encl_fault(encl, i * 4096, SECINFO_W, &info), 0);
+		assert_int_equal(sgx_encl_fault(encl, i * 4096, SECINFO_W, NULL, &info), 0);
 	sgx_encl_release(encl);
 	machine_assert_counts(&m, 0, 0, 0);
 	machine_finish(&m);

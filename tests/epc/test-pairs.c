@@ -114,7 +114,7 @@ static void act_init(struct actor *actor)
 
 	check_error(actor, add_to(encl, 0), -EINVAL, 0, 0);
 	check_error(actor, sgx_encl_einit(encl, &sigstruct, hash, &out), -EINVAL, 0, 0);
-	check_error(actor, sgx_encl_fault(encl, 0, SECINFO_R, &info), -EFAULT, 0, 0);
+	check_error(actor, sgx_encl_fault(encl, 0, SECINFO_R, NULL, &info), -EFAULT, 0, 0);
 	sgx_encl_release(encl);
 }
 
@@ -147,7 +147,7 @@ static void act_fault(struct actor *actor)
 {
 	struct sgx_encl_page_info info;
 
-	check_error(actor, sgx_encl_fault(actor->a->shared, any_offset(actor), SECINFO_R, &info),
+	check_error(actor, sgx_encl_fault(actor->a->shared, any_offset(actor), SECINFO_R, NULL, &info),
 		    0, 0, 0);
 }
 
@@ -172,7 +172,7 @@ static void have_page(struct actor *actor, uint64_t offset)
 {
 	struct sgx_encl_page_info info;
 
-	check_error(actor, sgx_encl_fault(actor->a->shared, offset, SECINFO_R, &info), 0, 0, 0);
+	check_error(actor, sgx_encl_fault(actor->a->shared, offset, SECINFO_R, NULL, &info), 0, 0, 0);
 	accept_at(actor, offset);
 }
 

@@ -24,7 +24,7 @@
 #define EPC_PAGES 64u
 #define ENCL_SIZE (1u << 20)
 #define NR_PAGES 40u		/* of an enclave: one fits, two do not */
-#define FEATURES (UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+#define FEATURES UFFD_FEATURE_MISSING_SHMEM
 
 /* Where enclaves are, and a process may map them: sanitizers have much else occupied. */
 static uint64_t elrange(void)
@@ -93,7 +93,7 @@ static void watch(int uffd, void *at, uint64_t size)
 {
 	struct uffdio_register reg = {
 		.range = { .start = (uintptr_t)at, .len = size },
-		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
 	};
 
 	assert_int_equal(ioctl(uffd, UFFDIO_REGISTER, &reg), 0);

@@ -329,7 +329,7 @@ static void removed_pages_can_be_added_on_demand(void **state)
 		assert_int_equal(change_pages(f, modify_cmd, 3, 1, PT_TRIM), 0);
 		accept_all(f);
 		assert_int_equal(remove_some(f, 3, 1, NULL), 0);
-		assert_int_equal(sgx_encl_fault(uapi_encl_encl(f->encl), 3 * PAGE, SECINFO_R,
+		assert_int_equal(sgx_encl_fault(uapi_encl_encl(f->encl), 3 * PAGE, SECINFO_R, NULL,
 						&page), 0);
 		assert_counters(f);
 	}

@@ -89,7 +89,7 @@ static void use_free_pages(struct fixture *f)
 	struct sgx_encl_page_info page;
 
 	for (; stat.free + stat.cached; stat = sgx_epc_stat_total(f->pool))
-		assert_int_equal(sgx_encl_fault(uapi_encl_encl(f->encl), first_outside(f), 0,
+		assert_int_equal(sgx_encl_fault(uapi_encl_encl(f->encl), first_outside(f), 0, NULL,
 						&page), 0);
 }
 

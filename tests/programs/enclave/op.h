@@ -75,6 +75,7 @@
 #define OP_ENTRY 64
 #define OP_SET 208
 #define OP_GOT 344
+#define OP_PAD 480
 #define OP_VEC_SET 512
 #define OP_VEC_GOT 1024
 
@@ -111,6 +112,7 @@
  * @entry: general registers and FS and GS bases as the enclave found them.
  * @set: what the operations that set registers put into them.
  * @got: what was in them afterwards.
+ * @pad: the four x87 registers of random code.
  * @vec_set: likewise for vector registers, 16 or 32 bytes of each.
  */
 struct test_op {
@@ -125,7 +127,7 @@ struct test_op {
 	uint64_t entry[NR_ENTRY];
 	uint64_t set[NR_REGS];
 	uint64_t got[NR_REGS];
-	uint8_t pad[32];
+	uint64_t pad[4];
 	uint8_t vec_set[16][32];
 	uint8_t vec_got[16][32];
 };
@@ -135,6 +137,7 @@ static_assert(offsetof(struct test_op, result2) == OP_RESULT2, "OP_RESULT2");
 static_assert(offsetof(struct test_op, entry) == OP_ENTRY, "OP_ENTRY");
 static_assert(offsetof(struct test_op, set) == OP_SET, "OP_SET");
 static_assert(offsetof(struct test_op, got) == OP_GOT, "OP_GOT");
+static_assert(offsetof(struct test_op, pad) == OP_PAD, "OP_PAD");
 static_assert(offsetof(struct test_op, vec_set) == OP_VEC_SET, "OP_VEC_SET");
 static_assert(offsetof(struct test_op, vec_got) == OP_VEC_GOT, "OP_VEC_GOT");
 

@@ -204,38 +204,40 @@ CLIENT_EXPORT __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
 
 /* --- masks -------------------------------------------------------------------------- */
 
-static void note_blocked(int how, uint64_t set)
+/* Which exception signals are blocked after @how. */
+static uint64_t blocked_after(int how, uint64_t set)
 {
 	set &= sync_mask();
 	if (how == SIG_BLOCK)
-		blocked |= set;
-	else if (how == SIG_UNBLOCK)
-		blocked &= ~set;
-	else
-		blocked = set;
+		return blocked | set;
+	return how == SIG_UNBLOCK ? blocked & ~set : set;
+}
+
+/* Whose memory this is costs a system call to know, and is asked only for a change. */
+static void note_blocked(uint64_t now)
+{
+	if (now != blocked && !client_is_borrowed())
+		blocked = now;
 }
 
 /* Returns 0 or an errno. */
 static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
 	const uint64_t was_blocked = blocked;
-	uint64_t mask = 0, previous;
+	uint64_t wanted = 0, mask, previous;
 	long ret;
 
 	client_start();
 	if (set)
-		memcpy(&mask, set, sizeof(mask));
-	mask &= ~sync_mask();
-	/* Those are libc's own, for cancellation and setuid(). */
-	mask &= ~(bit(32) | bit(33));
+		memcpy(&wanted, set, sizeof(wanted));
+	/* 32 and 33 are libc's own, for cancellation and setuid(). */
+	mask = wanted & ~(sync_mask() | bit(32) | bit(33));
 	ret = sys_call(SYS_rt_sigprocmask, how, set ? (long)&mask : 0, (long)&previous,
 		       sizeof(mask));
 	if (ret)
 		return (int)-ret;
-	if (set && !client_is_borrowed()) {
-		memcpy(&mask, set, sizeof(mask));
-		note_blocked(how, mask);
-	}
+	if (set)
+		note_blocked(blocked_after(how, wanted));
 	if (old) {
 		previous |= was_blocked;
 		memset(old, 0, sizeof(*old));

@@ -114,6 +114,12 @@ bool client_owns_fd(int fd);
  */
 int client_move_fd(int fd);
 
+/**
+ * client_vma_any() - is there any?  Most programs have none most of the time, and should
+ * not pay for a lock then.
+ */
+CLIENT_SIGSAFE bool client_vma_any(void);
+
 /** client_vma_find() - the interval that holds @addr.  Lock held. */
 CLIENT_SIGSAFE const struct client_vma *client_vma_find(uint64_t addr);
 

@@ -37,10 +37,10 @@ static bool is_there(const struct device_file *file)
 	return strcmp(file->device, PROTO_ENCLAVE) || client_has_launch_control();
 }
 
-const struct device_file *file_named(const char *path)
+const struct device_file *file_among_ours(const char *path)
 {
 	client_start();
-	if (!path || path[0] != '/' || !client_is_active())
+	if (!client_is_active())
 		return NULL;
 	for (size_t i = 0; i < NR_FILES; i++)
 		if (!strcmp(path, device_files[i].path))

@@ -141,6 +141,8 @@ static void forget(uint64_t start, uint64_t size)
 	bool any;
 
 	source_forget();
+	if (!client_vma_any())
+		return;
 	client_lock(&saved);
 	any = has_ours(start, size);
 	if (any)
@@ -152,16 +154,24 @@ static void forget(uint64_t start, uint64_t size)
 
 static void *do_mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
 {
-	const char *device = flags & MAP_ANONYMOUS ? NULL : client_device_of(fd);
-	long ret;
+	const bool is_fixed = flags & MAP_FIXED;
+	const char *device = NULL;
+	long ret = -ENODEV;
 
-	if (device) {
-		ret = map_device(fd, device, addr, size, prot, flags, (uint64_t)offset);
-	} else {
+	/*
+	 * No socket can be mapped, and asking whether it is one of ours costs a system
+	 * call: so the kernel is asked to map it first, unless it would unmap before.
+	 */
+	if (is_fixed && !(flags & MAP_ANONYMOUS))
+		device = client_device_of(fd);
+	if (!device)
 		ret = (long)sys_mmap(addr, size, prot, flags, fd, (uint64_t)offset);
-		if ((flags & MAP_FIXED) && !sys_is_error((void *)ret))
-			forget((uint64_t)ret, page_up(size));
-	}
+	if (!is_fixed && !(flags & MAP_ANONYMOUS) && sys_is_error((void *)ret))
+		device = client_device_of(fd);
+	if (device)
+		ret = map_device(fd, device, addr, size, prot, flags, (uint64_t)offset);
+	else if (is_fixed && !sys_is_error((void *)ret))
+		forget((uint64_t)ret, page_up(size));
 	return sys_is_error((void *)ret) ? map_failed(ret) : (void *)ret;
 }
 
@@ -200,6 +210,8 @@ static bool is_ours(uint64_t start, uint64_t size)
 	uint64_t saved;
 	bool ours;
 
+	if (!client_vma_any())
+		return false;
 	client_lock(&saved);
 	ours = has_ours(start, size);
 	client_unlock(&saved);

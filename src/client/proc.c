@@ -37,9 +37,9 @@ static writer_fn writer_of(const char *path)
 	return is_own_maps(path) ? maps_write : NULL;
 }
 
-bool proc_is_named(const char *path, int flags)
+bool proc_is_among_ours(const char *path, int flags)
 {
-	if (!path || strncmp(path, "/proc/", 6) || (flags & O_ACCMODE) != O_RDONLY ||
+	if (strncmp(path, "/proc/", 6) || (flags & O_ACCMODE) != O_RDONLY ||
 	    (flags & (O_PATH | O_DIRECTORY | O_CREAT)) || !writer_of(path))
 		return false;
 	client_start();

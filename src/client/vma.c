@@ -16,6 +16,11 @@ static struct client_vma first_table[128];
 static struct client_vma *vmas = first_table;
 static size_t nr_vmas, capacity = sizeof(first_table) / sizeof(first_table[0]);
 
+bool client_vma_any(void)
+{
+	return __atomic_load_n(&nr_vmas, __ATOMIC_RELAXED);
+}
+
 /* Index of the first interval that ends after @addr. */
 static size_t lower_bound(uint64_t addr)
 {

@@ -129,6 +129,15 @@ CLIENT_SIGSAFE const struct client_vma *client_vma_next(uint64_t addr);
 /** client_vma_set() - @vma is a mapping now.  Lock held.  0 or -ENOMEM. */
 int client_vma_set(const struct client_vma *vma);
 
+/**
+ * client_vma_generation() - another number than before when anything above answers
+ * differently since.  Without the lock; never 0.
+ */
+CLIENT_SIGSAFE uint64_t client_vma_generation(void);
+
+/** client_vma_changed() - so it is.  Lock held. */
+void client_vma_changed(void);
+
 /** client_vma_clear() - nothing of an enclave is mapped in [start, end) now.  Lock held. */
 void client_vma_clear(uint64_t start, uint64_t end);
 
@@ -202,8 +211,14 @@ CLIENT_SIGSAFE void client_leave_lost(const struct client_thread *thread, struct
 /** client_encl_lost() - what an access to @la of such an enclave is. */
 CLIENT_SIGSAFE struct isa_outcome client_encl_lost(uint64_t la);
 
-/** client_encl_view() - what entry needs of @encl. */
-CLIENT_SIGSAFE struct isa_encl_view client_encl_view(struct client_encl *encl);
+/**
+ * client_encl_enter() - the enclave that @thread is about to enter: @thread->encl, the
+ * one whose ELRANGE holds @tcs.  NULL: there is none.  Without the lock.
+ */
+CLIENT_SIGSAFE struct client_encl *client_encl_enter(struct client_thread *thread, uint64_t tcs);
+
+/** client_encl_view() - what entry needs of @thread->encl. */
+CLIENT_SIGSAFE struct isa_encl_view client_encl_view(struct client_thread *thread);
 
 /* --- vepc.c: virtual EPC mapped into this process ------------------------------- */
 
@@ -274,6 +289,17 @@ int client_call_sending(int sock, const struct proto_request *req, const int fds
 
 /* --- thread.c ------------------------------------------------------------------- */
 
+/*
+ * What a thread's entries have looked up, so that the next one need not: it holds as
+ * long as nothing is mapped or unmapped.
+ */
+struct client_lookup {
+	uint64_t generation;	/* of the mappings; 0: nothing is known */
+	struct client_encl *encl;
+	unsigned int nr, next;	/* pages known, and which to forget first */
+	uint64_t writable[8];	/* pages of encl that the program mapped for stores */
+};
+
 /* enter.S knows the offsets of the members up to entry. */
 struct client_thread {
 	/*
@@ -292,6 +318,7 @@ struct client_thread {
 	uint64_t *exit_count;	/* 192: where the block counts the thread */
 	struct isa_thread isa;	/* 200 */
 	struct client_encl *encl; /* the one isa is, or was last, inside */
+	struct client_lookup known;
 	/* At the entry: what an exit finds in pages that are lost by then. */
 	uint64_t rsp_outside, rbp_outside, aep;
 	stack_t user_stack;	/* the program's sigaltstack */

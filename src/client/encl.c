@@ -123,6 +123,7 @@ static void take_memory(struct client_encl *encl, const struct proto_frame *fram
 	encl->machine = (const _Atomic uint32_t *)(shared + shared_end);
 	encl->base = frame->base;
 	encl->size = frame->encl_size;
+	client_vma_changed();
 }
 
 int client_note_fd(int fd)
@@ -143,6 +144,7 @@ static void drop_memory(struct client_encl *encl)
 	client_paging_close(encl);
 	encl->pages_fd = -1;
 	encl->size = 0;
+	client_vma_changed();
 	encl->attached = false;
 }
 
@@ -530,24 +532,79 @@ void client_encl_pages_changed(struct client_encl *encl, uint64_t start, uint64_
 
 /* --- the view entry works on ------------------------------------------------------ */
 
-static bool view_page(void *ctx, uint64_t la, bool write, struct isa_epcm_info *info,
-		      void **page, struct isa_outcome *fault)
+static bool knows(const struct client_lookup *known, uint64_t la)
 {
-	const struct client_encl *encl = ctx;
+	if (known->generation != client_vma_generation())
+		return false;
+	for (unsigned int i = 0; i < known->nr; i++)
+		if (known->writable[i] == la)
+			return true;
+	return false;
+}
+
+static void learn(struct client_lookup *known, uint64_t la)
+{
+	const unsigned int max = sizeof(known->writable) / sizeof(known->writable[0]);
+
+	known->writable[known->next] = la;
+	known->next = (known->next + 1) % max;
+	if (known->nr < max)
+		known->nr++;
+}
+
+struct client_encl *client_encl_enter(struct client_thread *thread, uint64_t tcs)
+{
+	struct client_lookup *const known = &thread->known;
+	struct client_encl *encl;
+
+	if (knows(known, tcs)) {
+		thread->encl = known->encl;
+		return known->encl;
+	}
+	client_lock_blocked();
+	encl = client_encl_at(tcs);
+	if (encl != known->encl || known->generation != client_vma_generation())
+		*known = (struct client_lookup){
+			.generation = client_vma_generation(),
+			.encl = encl,
+		};
+	client_unlock_blocked();
+	thread->encl = encl;
+	return encl;
+}
+
+/* What of an access the program's mappings decide: is there one, and does it allow that? */
+static bool look_up(struct client_thread *thread, uint64_t la, bool write, bool *mapped)
+{
+	const int prot = write ? PROT_WRITE : PROT_READ | PROT_WRITE | PROT_EXEC;
 	const struct client_vma *vma;
-	const uint16_t entry = client_encl_mirror(encl, la);
 	bool allowed;
 
 	client_lock_blocked();
 	vma = client_vma_find(la);
-	allowed = vma && vma->encl == encl &&
-		  (vma->prot & (write ? PROT_WRITE : PROT_READ | PROT_WRITE | PROT_EXEC));
+	*mapped = vma;
+	allowed = vma && vma->encl == thread->encl && (vma->prot & prot);
+	if (allowed && write && thread->known.encl == thread->encl &&
+	    thread->known.generation == client_vma_generation())
+		learn(&thread->known, la);
 	client_unlock_blocked();
-	if (!allowed || !(entry & MIRROR_VALID)) {
+	return allowed;
+}
+
+static bool view_page(void *ctx, uint64_t la, bool write, struct isa_epcm_info *info,
+		      void **page, struct isa_outcome *fault)
+{
+	struct client_thread *const thread = ctx;
+	const struct client_encl *const encl = thread->encl;
+	const uint16_t entry = client_encl_mirror(encl, la);
+	bool mapped = true;
+
+	if ((!knows(&thread->known, la) && !look_up(thread, la, write, &mapped)) ||
+	    !(entry & MIRROR_VALID)) {
 		*fault = (struct isa_outcome){
 			.kind = ISA_FAULT,
 			.vector = X86_PF,
-			.error_code = PFEC_U | (write ? PFEC_W : 0) | (vma ? PFEC_P : 0),
+			.error_code = PFEC_U | (write ? PFEC_W : 0) | (mapped ? PFEC_P : 0),
 			.address = la,
 		};
 		if (!(entry & MIRROR_VALID))
@@ -572,14 +629,14 @@ bool client_encl_is_lost(const struct client_encl *encl)
 	return !(atomic_load_explicit(encl->machine, memory_order_acquire) & PROTO_IS_ALIVE);
 }
 
-struct isa_encl_view client_encl_view(struct client_encl *encl)
+struct isa_encl_view client_encl_view(struct client_thread *thread)
 {
 	return (struct isa_encl_view){
-		.blk = &encl->shared->blk,
+		.blk = &thread->encl->shared->blk,
 		.page = view_page,
-		.ctx = encl,
+		.ctx = thread,
 		.xcr0 = client_xcr0(),
 		.xsave_component = client_xsave_components(),
-		.holder = encl->number,
+		.holder = thread->encl->number,
 	};
 }

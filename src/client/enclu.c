@@ -45,17 +45,6 @@ static struct isa_outcome not_epc(uint64_t la)
 	return pf(la, PFEC_U | PFEC_P | PFEC_SGX);
 }
 
-static struct client_encl *encl_of(struct client_thread *thread, uint64_t tcs)
-{
-	struct client_encl *encl;
-
-	client_lock_blocked();
-	encl = client_encl_at(tcs);
-	client_unlock_blocked();
-	thread->encl = encl;
-	return encl;
-}
-
 /* As after a power event: the EPC has no such page. */
 struct isa_outcome client_encl_lost(uint64_t la)
 {
@@ -112,10 +101,10 @@ static bool free_tcs(const struct client_encl *encl, uint64_t tcs)
 	       !client_call(encl->sock, &req, &done, NULL) && done.result == 1;
 }
 
-static struct isa_outcome execute(struct client_thread *thread, struct client_encl *encl,
-				  struct isa_regs *r, const uint8_t **xsave)
+static struct isa_outcome execute(struct client_thread *thread, struct isa_regs *r,
+				  const uint8_t **xsave)
 {
-	const struct isa_encl_view view = client_encl_view(encl);
+	const struct isa_encl_view view = client_encl_view(thread);
 
 	return (uint32_t)r->gpr[ISA_RAX] == ISA_ENCLU_EENTER
 		       ? isa_eenter(&thread->isa, &view, r)
@@ -133,7 +122,7 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	*xsave = NULL;
 	if (leaf != ISA_ENCLU_EENTER && leaf != ISA_ENCLU_ERESUME)
 		return gp();
-	encl = encl_of(thread, tcs);
+	encl = client_encl_enter(thread, tcs);
 	if (!encl)
 		return not_epc(tcs);
 	if (client_encl_is_lost(encl))
@@ -141,10 +130,10 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	thread->rsp_outside = r->gpr[ISA_RSP];
 	thread->rbp_outside = r->gpr[ISA_RBP];
 	thread->aep = r->gpr[ISA_RCX];
-	out = execute(thread, encl, r, xsave);
+	out = execute(thread, r, xsave);
 	if (out.kind == ISA_FAULT && out.vector == X86_GP && tcs % SGX_PAGE_SIZE == 0 &&
 	    free_tcs(encl, tcs))
-		out = execute(thread, encl, r, xsave);
+		out = execute(thread, r, xsave);
 	if (out.kind == ISA_FAULT && client_encl_is_lost(encl))
 		return client_encl_lost(tcs);
 	if (isa_is_done(out)) {

@@ -89,13 +89,13 @@ client_vdso_enter_enclave:
 	cmpl	$(ERESUME - EENTER), %ecx
 	ja	.Linvalid
 	movq	16(%rbp), %rcx			/* struct sgx_enclave_run */
-	movl	$RUN_RESERVED, %ebx
-.Lreserved:
-	cmpq	$0, (%rcx,%rbx)
-	jne	.Linvalid
-	addl	$8, %ebx
-	cmpl	$RUN_SIZE, %ebx
-	jne	.Lreserved
+	xorl	%ebx, %ebx
+	.set	offset, RUN_RESERVED
+	.rept	(RUN_SIZE - RUN_RESERVED) / 8
+	orq	offset(%rcx), %rbx
+	.set	offset, offset + 8
+	.endr
+	jnz	.Linvalid
 
 	movq	RUN_TCS(%rcx), %rbx
 	leaq	client_vdso_aep(%rip), %rcx

@@ -5,6 +5,7 @@
  * files and effective rights; what the program asked for is kept here.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -19,6 +20,18 @@ static size_t nr_vmas, capacity = sizeof(first_table) / sizeof(first_table[0]);
 bool client_vma_any(void)
 {
 	return __atomic_load_n(&nr_vmas, __ATOMIC_RELAXED);
+}
+
+static _Atomic uint64_t generation = 1;
+
+uint64_t client_vma_generation(void)
+{
+	return atomic_load_explicit(&generation, memory_order_acquire);
+}
+
+void client_vma_changed(void)
+{
+	atomic_fetch_add_explicit(&generation, 1, memory_order_release);
 }
 
 /* Index of the first interval that ends after @addr. */
@@ -100,6 +113,7 @@ void client_vma_clear(uint64_t start, uint64_t end)
 {
 	size_t i = lower_bound(start);
 
+	client_vma_changed();
 	while (i < nr_vmas && vmas[i].start < end) {
 		struct client_vma *vma = &vmas[i];
 

@@ -155,6 +155,14 @@ static void tcs_read(struct entry *e)
 	e->ogsbase = fetch64(&tcs->ogsbase);
 }
 
+/* Field by field: loaded together they would wait for the stores that just made them. */
+static bool is_in_transit(const struct isa_epcm_info *info)
+{
+	if (info->pending)
+		return true;
+	return info->modified;
+}
+
 /* Steps 3-10: the TCS page.  On success the TCS is read and, if free, claimed. */
 static struct isa_outcome tcs_check(struct entry *e, uint64_t aep)
 {
@@ -174,7 +182,7 @@ static struct isa_outcome tcs_check(struct entry *e, uint64_t aep)
 		return epf(e, e->tcs_la);					/* 8 */
 	if (info.enclaveaddress != e->tcs_la || info.pt != PT_TCS)
 		return epf(e, e->tcs_la);					/* 9 */
-	if (info.pending || info.modified)
+	if (is_in_transit(&info))
 		return epf(e, e->tcs_la);					/* 10 */
 
 	e->tcs = page;
@@ -235,7 +243,11 @@ static struct isa_outcome ssa_page_check(const struct entry *e, uint64_t la, voi
 
 	if (!e->view->page(e->view->ctx, la, true, &info, page, &fault))
 		return fault;
-	if (!info.valid || info.blocked || info.pending || info.modified)
+	if (!info.valid)
+		return epf(e, la);
+	if (info.blocked)
+		return epf(e, la);
+	if (is_in_transit(&info))
 		return epf(e, la);
 	if (info.enclaveaddress != la || info.pt != PT_REG ||
 	    info.secs_frame != e->secs_frame || (info.rwx & rw) != rw)
@@ -251,7 +263,7 @@ static struct isa_outcome frame_check(const struct entry *e, uint32_t index,
 	const uint64_t la = e->base + e->ossa + index * size;
 	struct isa_outcome out;
 	uint64_t off;
-	void *page;
+	void *page = NULL;
 
 	for (off = 0; off < e->xsave_size; off += SGX_PAGE_SIZE) {
 		out = ssa_page_check(e, la + off, &page);
@@ -261,9 +273,12 @@ static struct isa_outcome frame_check(const struct entry *e, uint32_t index,
 			frame->xsave = page;
 	}
 
-	out = ssa_page_check(e, la + size - SGX_PAGE_SIZE, &page);
-	if (!isa_is_done(out))
-		return out;						/* 21 */
+	/* Often the same page. */
+	if (off != size) {
+		out = ssa_page_check(e, la + size - SGX_PAGE_SIZE, &page);
+		if (!isa_is_done(out))
+			return out;					/* 21 */
+	}
 	frame->gprsgx = (void *)((uint8_t *)page + SGX_PAGE_SIZE - sizeof(*frame->gprsgx));
 	return done();
 }
@@ -328,7 +343,10 @@ static void enter_fresh(struct isa_thread *t, const struct entry *e, struct isa_
 static void entry_init(struct entry *e, const struct isa_encl_view *view,
 		       const struct isa_regs *r)
 {
-	*e = (struct entry){ .view = view, .tcs_la = r->gpr[ISA_RBX] };
+	/* Member by member: the others are set where they are checked. */
+	e->view = view;
+	e->tcs_la = r->gpr[ISA_RBX];
+	e->claimed = false;
 	block_read(e);
 }
 

@@ -336,6 +336,34 @@ static void assert_epcm_fault(const struct sgx_enclave_run *run, uint64_t addr)
 	assert_int_equal(run->exception_addr, addr);
 }
 
+/* An entry that has just worked says nothing of the next one. */
+static void entry_notices_what_became_of_its_pages(void **state)
+{
+	const uint64_t tcs = test_tcs(&encl, 0);
+	void *const page = (void *)(uintptr_t)tcs;
+	void *const frame = (uint8_t *)page + ENCL_THREAD_SSA - ENCL_THREAD_TCS;
+	const uint32_t error = PF_P | PF_W | PF_U;
+	struct test_op op = { .kind = OP_NOP };
+	struct sgx_enclave_run run = { 0 };
+
+	for (unsigned int round = 0; round < 3; round++) {
+		test_enter(&encl, 0, &op);
+		protect(frame, PROT_READ);
+		assert_int_equal(enter(&op, &run), 0);
+		assert_exception(&run, ENCLU_EENTER, VECTOR_PF, error, (uintptr_t)frame);
+		protect(frame, PROT_READ | PROT_WRITE);
+		test_enter(&encl, 0, &op);
+		protect(page, PROT_READ);
+		assert_int_equal(enter(&op, &run), 0);
+		assert_exception(&run, ENCLU_EENTER, VECTOR_PF, error, tcs);
+		protect(page, PROT_READ | PROT_WRITE);
+	}
+	test_enter(&encl, 0, &op);
+	munmap(frame, PAGE_SIZE);
+	assert_int_equal(enter(&op, &run), 0);
+	assert_exception(&run, ENCLU_EENTER, VECTOR_PF, PF_W | PF_U, (uintptr_t)frame);
+}
+
 static void entry_at_a_regular_page_is_epcm_fault(void **state)
 {
 	const uint64_t data = (uintptr_t)encl.base + ENCL_DATA_OFFSET;
@@ -446,6 +474,7 @@ int main(void)
 		EACH(resume_without_a_frame_is_gp),
 		EACH(entry_at_unaligned_tcs_is_gp),
 		EACH(entry_at_unmapped_tcs_is_page_fault),
+		EACH(entry_notices_what_became_of_its_pages),
 		EACH(entry_at_a_regular_page_is_epcm_fault),
 		EACH(entry_at_ordinary_memory_is_epcm_fault),
 		EACH(breakpoint_is_a_signal_at_the_aep),

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What reaches a processor, or the EPC, from outside while an enclave runs: DMA,
- * breakpoints, SMI, INIT.  For guests of QEMU with two processors, as root, with
+ * breakpoints, SMI, NMI, INIT.  For guests of QEMU with two processors, as root, with
  * iomem=relaxed: IPIs are sent by writing to the local APIC.
  *
  * usage: test-events             DMA and breakpoints
- *        test-events smi         SMIs to processor 0
+ *        test-events smi | nmi   SMIs or NMIs to processor 0; says where the enclave is
  *        test-events init        an INIT to processor 1, which is lost; does not end
  */
 #include <endian.h>
@@ -193,9 +193,10 @@ static void enclave_opted_in_feels_breakpoints_of_its_memory(void **state)
 #define APIC_BASE 0xfee00000
 #define APIC_ICR 0x300
 #define ICR_SMI 0xc4200			/* to all but the sender */
+#define ICR_NMI 0xc4400
 #define ICR_INIT 0xc4500
 
-#define NR_SMIS 20
+#define NR_IPIS 20
 #define SAMPLES 1000
 
 static volatile uint32_t *map_apic(void)
@@ -241,19 +242,31 @@ static pthread_t start_spinner(int here, int there)
 	return thread;
 }
 
-static void enclave_goes_on_after_smi(void **state)
+static void enclave_goes_on_after(uint32_t command)
 {
 	volatile uint32_t *icr = map_apic();
 	pthread_t thread = start_spinner(1, 0);
 
-	for (int i = 0; i < NR_SMIS; i++) {
-		*icr = ICR_SMI;
+	printf("# elrange %p %p tcs %#llx\n", (void *)encl.base, (void *)(encl.base + encl.size),
+	       (unsigned long long)test_tcs(&encl, 0));
+	for (int i = 0; i < NR_IPIS; i++) {
+		*icr = command;
 		usleep(2000);
 	}
 	spin.flag = 1;
 	pthread_join(thread, NULL);
 	put_probe(3);
 	assert_int_equal(get_probe(), 3);
+}
+
+static void enclave_goes_on_after_smi(void **state)
+{
+	enclave_goes_on_after(ICR_SMI);
+}
+
+static void enclave_goes_on_after_nmi(void **state)
+{
+	enclave_goes_on_after(ICR_NMI);
 }
 
 /* 0: running inside; 1: left by an asynchronous exit, and not resumed. */
@@ -311,6 +324,7 @@ int main(int argc, char **argv)
 		EACH(enclave_opted_in_feels_breakpoints_of_its_memory),
 	};
 	const struct CMUnitTest smi[] = { EACH(enclave_goes_on_after_smi) };
+	const struct CMUnitTest nmi[] = { EACH(enclave_goes_on_after_nmi) };
 	/* Nothing is given back: that would wait for the processor that is lost. */
 	const struct CMUnitTest init[] = { cmocka_unit_test_setup(init_leaves_the_enclave, build) };
 	int failed;
@@ -319,6 +333,8 @@ int main(int argc, char **argv)
 		return cmocka_run_group_tests_name("events", plain, NULL, NULL);
 	if (!strcmp(argv[1], "smi"))
 		return cmocka_run_group_tests_name("smi", smi, NULL, NULL);
+	if (!strcmp(argv[1], "nmi"))
+		return cmocka_run_group_tests_name("nmi", nmi, NULL, NULL);
 	failed = cmocka_run_group_tests_name("init", init, NULL, NULL);
 	printf("failed: %d\n", failed);
 	fflush(stdout);

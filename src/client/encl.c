@@ -68,20 +68,23 @@ static int move_up(int fd)
 }
 
 /*
- * A place for @size bytes of ours, more than ELRANGE has.  Not in ELRANGE, even
- * if that is free now: what the program maps there would replace it.
+ * A place for @size bytes of ours.  Not in ELRANGE, even if that is free now: what
+ * the program maps there would replace it.  Nor so near that another process may
+ * choose the place for its exits.
  */
 static uint8_t *reserve_outside(size_t size, const struct proto_frame *frame)
 {
+	const uint64_t start = frame->base < EXITS_REACH ? 0 : frame->base - EXITS_REACH;
+	const uint64_t end = frame->base + frame->encl_size + EXITS_REACH;
 	uint8_t *p = sys_mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			      -1, 0);
 	uint8_t *next;
 
 	if (sys_is_error(p))
 		return NULL;
-	if ((uintptr_t)p >= frame->base + frame->encl_size || (uintptr_t)p + size <= frame->base)
+	if ((uintptr_t)p >= end || (uintptr_t)p + size <= start)
 		return p;
-	/* Two at most can overlap it, one at each end. */
+	/* Few fit in there, and each stays until the next one is found. */
 	next = reserve_outside(size, frame);
 	sys_munmap(p, size);
 	return next;

@@ -12,6 +12,9 @@ extern const char client_vdso_return[];	/* where our function wants to be return
 extern const char client_exit_begin[], client_exit_real[], client_exit_commit[],
 	client_exit_free[], client_exit_freed[], client_exit_done[];
 
+/* How far from ELRANGE the place is at most that jumps lead to. */
+#define EXITS_REACH 0x400000u
+
 /** exits_are_exact() - did the user ask that nothing be replaced for speed? */
 bool exits_are_exact(void);
 

@@ -255,7 +255,7 @@ static int finish_and_enter(struct test_encl *e, int sock)
 	return get(e) == 12 ? 0 : 2;
 }
 
-static void descriptor_sent_over_a_socket_is_the_enclave(void **state)
+static void share_an_enclave_with_a_child(void)
 {
 	struct test_encl e;
 	int socks[2];
@@ -281,6 +281,20 @@ static void descriptor_sent_over_a_socket_is_the_enclave(void **state)
 	test_encl_free(&e);
 	close(socks[0]);
 	close(socks[1]);
+}
+
+/* Wherever each of them maps what: between reservations there is more and less room. */
+static void descriptor_sent_over_a_socket_is_the_enclave(void **state)
+{
+	void *taken[8];
+
+	for (size_t i = 0; i < 8; i++) {
+		taken[i] = mmap(NULL, (i + 1) * 0x7000, PROT_NONE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		share_an_enclave_with_a_child();
+	}
+	for (size_t i = 0; i < 8; i++)
+		munmap(taken[i], (i + 1) * 0x7000);
 }
 
 /* As parents and children of a library OS attest each other. */

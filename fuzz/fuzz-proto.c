@@ -236,7 +236,7 @@ static void any_request(struct world *w, int sock)
 	const uint8_t how = (uint8_t)take(w, 1);
 	int reply;
 
-	req.op = PROTO_OP_IOCTL + (how & 7) % PROTO_OP_JOIN;
+	req.op = PROTO_OP_IOCTL + (how & 7) % PROTO_OP_FREE_TCS;
 	req.a = req.op == PROTO_OP_IOCTL ? commands[take(w, 1) % NR(commands)] :
 		req.op == PROTO_OP_ENCLU ? take(w, 1) % 6 : take_number(w);
 	req.b = take_number(w);

@@ -661,6 +661,18 @@ uint64_t sgx_encl_secs_pa(const struct sgx_encl *encl);
 uint64_t sgx_encl_nr_pages(const struct sgx_encl *encl);
 
 /**
+ * sgx_epc_release_begin() - an enclave or virtual EPC is about to be released, by
+ * another thread perhaps.
+ * Until sgx_epc_release_end() nobody is told that no page can be had: threads wait
+ * for those that come, as long as they are not interrupted (-EINTR).  Who counts on
+ * them, because for it the release is over, need not know that it is not.
+ * Context: any thread; what the release itself waits for must not allocate meanwhile
+ * without being interrupted.
+ */
+void sgx_epc_release_begin(struct sgx_epc_pool *pool);
+void sgx_epc_release_end(struct sgx_epc_pool *pool);
+
+/**
  * sgx_encl_release() - drop the creator's reference.  NULL is fine.
  * Calls of other threads on @encl must have ended; the reclaimer may be at work
  * on it, and is waited for, one batch at most.  On return every page is freed,

@@ -215,6 +215,25 @@ static int nothing_evictable(struct sgx_epc_pool *pool, unsigned int *idle)
 }
 
 /*
+ * Are pages on their way back?  Asked before the pool is looked at: if not, all are
+ * in it that will be.
+ */
+static bool are_pages_coming(struct sgx_epc_pool *pool)
+{
+	return atomic_load_explicit(&pool->nr_releases, memory_order_acquire);
+}
+
+/* Return: 0, look again; -EINTR. */
+static int await_pages(struct sgx_epc_pool *pool)
+{
+	if (pool->port.interrupted && pool->port.interrupted(pool->port.ctx))
+		return -EINTR;
+	if (pool->port.yield)
+		pool->port.yield(pool->port.ctx);
+	return 0;
+}
+
+/*
  * One round.  @charged: the owner's group has let the page in, what lacks is
  * EPC; otherwise the page has to come from the group.  @idle: rounds without
  * any gain, of ours or of others.  While others are at work it is not over.
@@ -253,12 +272,15 @@ static int alloc_or_reclaim(struct sgx_epc_pool *pool, struct sgx_epc_cache *own
 	int err = 0;
 
 	while (!err && !page) {
+		const bool coming = are_pages_coming(pool);
 		const bool charged = epc_group_charge(group);
 
 		if (charged)
 			page = alloc_anywhere(pool, own, owner, listed);
 		if (!page)
 			err = reclaim_round(pool, owner, charged, flags, &idle, &page);
+		if (coming && (err == -ENOMEM || err == -EBUSY))
+			err = await_pages(pool);
 		if (!page && charged)
 			epc_group_uncharge(group);
 	}
@@ -443,6 +465,17 @@ void sgx_free_epc_page(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 	}
 	if (!done)
 		free_slow(pool, NULL, page);
+}
+
+void sgx_epc_release_begin(struct sgx_epc_pool *pool)
+{
+	atomic_fetch_add_explicit(&pool->nr_releases, 1, memory_order_relaxed);
+}
+
+void sgx_epc_release_end(struct sgx_epc_pool *pool)
+{
+	/* Pairs with the acquire of who looks for the pages. */
+	atomic_fetch_sub_explicit(&pool->nr_releases, 1, memory_order_release);
 }
 
 void epc_page_set_leaked(struct sgx_epc_pool *pool, struct sgx_epc_page *page)

@@ -134,15 +134,15 @@ void sgx_encl_release(struct sgx_encl *encl)
 	pool = encl->pool;
 	delist(encl);
 
-	/* A reclaimer that chose this enclave before finds it empty. */
+	/* A reclaimer that chose this enclave before leaves it alone, and need not wait. */
 	epc_lock(&encl->lock, &pool->port);
 	encl->is_released = true;
+	epc_unlock(&encl->lock);
 	/* Children first: EREMOVE of a SECS that has any fails. */
 	epc_pt_for_each(&encl->pages, release_page, encl);
 	release_secs(encl);
 	epc_va_finish(encl);
 	epc_pt_finish(&encl->pages, &pool->port);
-	epc_unlock(&encl->lock);
 
 	atomic_fetch_sub_explicit(&pool->activity.enclaves, 1, memory_order_relaxed);
 	epc_encl_put(encl);

@@ -106,7 +106,7 @@ struct sgx_encl {
 	_Atomic uint32_t refs;		/* of the memory of this structure */
 
 	struct epc_lock lock;		/* all below */
-	bool is_released;		/* nothing is left; only the structure is */
+	bool is_released;		/* all below is who releases it's alone */
 	bool is_initialized;
 	bool is_debug;
 	uint64_t base, size;		/* valid once there was a SECS */

@@ -167,6 +167,7 @@ struct sgx_epc_pool {
 	atomic_bool refusal_logged;	/* on_leak */
 	/* Threads at work in reclaim.c, which counts them: wait rather than give up. */
 	_Atomic uint32_t nr_reclaimers;
+	_Atomic uint32_t nr_releases;	/* sgx_epc_release_begin() without its end */
 	struct epc_orphans orphans;
 };
 

@@ -479,10 +479,12 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 	call.req = req;
 	call.reply = reply;
 	source_init(&call.source, &call, dev, req);
+	errand_begin(dev, reply);
 	if (dev->vepc_id)
 		vepc_serve(&call, dev, req, &done);
 	else if (req->op != PROTO_OP_ATTACH)
 		serve_enclave(&call, req, &done);
+	errand_end();
 	if (req->op == PROTO_OP_ATTACH && !dev->vepc_id)
 		send_attached(&call);
 	else

@@ -159,14 +159,29 @@ static void close_enclave(struct device *dev)
 	encl_memory_destroy(&dev->mem);
 }
 
-void device_put(struct device *dev)
+bool device_drop(struct device *dev)
 {
 	if (atomic_fetch_sub(&dev->refs, 1) != 1)
-		return;
+		return false;
+	sgx_epc_release_begin(dev->server->pool);
+	return true;
+}
+
+void device_put(struct device *dev)
+{
+	if (device_drop(dev))
+		device_release(dev);
+}
+
+void device_release(struct device *dev)
+{
+	struct sgx_epc_pool *pool = dev->server->pool;
+
 	if (dev->vepc_id)
 		vepc_close(dev);
 	else
 		close_enclave(dev);
+	sgx_epc_release_end(pool);
 	close(dev->sock);
 	pthread_mutex_destroy(&dev->lock);
 	pthread_mutex_destroy(&dev->calls_lock);

@@ -140,6 +140,7 @@ struct device {
 	pthread_mutex_t lock;
 	struct sgx_epc_owner owner;
 	bool created;		/* by the program: CREATE succeeded */
+	atomic_bool hung_up;	/* no program has it open any more */
 	bool shared;		/* there is a SECS, and mem.shared says so; guarded by lock */
 	/* Changed also under the enclave's lock of the manager, so that either will do to look. */
 	pthread_mutex_t spaces_lock;
@@ -166,6 +167,13 @@ void device_get(struct device *dev);
 
 /** device_put() - the last one releases the enclave, or the virtual EPC. */
 void device_put(struct device *dev);
+
+/**
+ * device_drop() - the same, but what can take long is left to the caller.
+ * Return: true when that is to be done, by device_release().
+ */
+bool device_drop(struct device *dev);
+void device_release(struct device *dev);
 
 /* ELRANGE; all zero before ECREATE. */
 struct device_range {
@@ -398,6 +406,18 @@ bool thread_barrier_init(void);
 /** thread_barrier() - a full memory barrier on every thread of this process. */
 void thread_barrier(void);
 
+/* --- errand.c: whom a thread works for ----------------------------------------- */
+
+/**
+ * errand_begin() - this thread works for a program that has @dev open.
+ * @reply: where that waits for an answer; -1: it does not.
+ */
+void errand_begin(const struct device *dev, int reply);
+void errand_end(void);
+
+/** errand_is_in_vain() - is the program gone? */
+bool errand_is_in_vain(void);
+
 /* --- workers.c: threads that serve calls ----------------------------------- */
 
 struct workers;
@@ -408,7 +428,10 @@ struct workers *workers_create(void);
 int workers_submit(struct workers *w, struct device *dev, const struct proto_request *req,
 		   int reply);
 
-/** workers_destroy() - waits for running calls; NULL is fine. */
+/** workers_release() - device_release() it on some thread. */
+void workers_release(struct workers *w, struct device *dev);
+
+/** workers_destroy() - waits for running calls and releases; NULL is fine. */
 void workers_destroy(struct workers *w);
 
 /* --- control.c: who looks at the machine ------------------------------------- */

@@ -93,11 +93,13 @@ static void serve(struct space *space)
 	if (!next_fault(space->alias_uffd, &msg))
 		return;
 	la = la_of(space, msg.arg.pagefault.address);
+	errand_begin(space->dev, -1);
 	if (sgx_encl_fault(uapi_encl_encl(space->dev->encl), la - space->dev->mem.base, 0, &by,
 			   &page))
 		refuse(space, msg.arg.pagefault.address);
 	else
 		wake(space, msg.arg.pagefault.address);
+	errand_end();
 }
 
 /* Called with the lock held; nobody is being served. */

@@ -66,6 +66,11 @@ static void port_barrier(void *ctx)
 	thread_barrier();
 }
 
+static bool port_interrupted(void *ctx)
+{
+	return errand_is_in_vain();
+}
+
 static void port_wake_reclaimer(void *ctx)
 {
 	struct server *s = ctx;
@@ -103,6 +108,7 @@ static int create_pool(struct server *s)
 			.yield = port_yield,
 			.cache_enter = port_cache_enter,
 			.barrier = thread_barrier_init() ? port_barrier : NULL,
+			.interrupted = port_interrupted,
 			.wake_reclaimer = port_wake_reclaimer,
 			.backing_alloc = port_backing_alloc,
 			.backing_free = port_backing_free,
@@ -390,7 +396,10 @@ static void close_connection(struct loop *loop, struct device *dev)
 	epoll_ctl(loop->s->epoll, EPOLL_CTL_DEL, dev->sock, NULL);
 	shutdown(dev->sock, SHUT_RDWR);
 	loop->nr_open--;
-	device_put(dev);
+	atomic_store(&dev->hung_up, true);
+	/* A large one takes its time, which is not that of others. */
+	if (device_drop(dev))
+		workers_release(loop->s->workers, dev);
 }
 
 /* Take the reply end out of the message; -1 when there is not exactly one. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Threads that serve calls.  A call waits for its client, so calls must not
- * wait for each other: there is always a thread for the next one, and idle
- * threads are kept for a while because starting one costs more than a call.
+ * Threads that serve calls, and release what was closed.  A call waits for its
+ * client, so calls must not wait for each other: there is always a thread for the
+ * next one, and idle threads are kept for a while because starting one costs more
+ * than a call.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ struct job {
 	struct job *next;
 	struct device *dev;
 	struct proto_request req;
-	int reply;
+	int reply;		/* -1: the device is to be released */
 };
 
 struct workers {
@@ -81,7 +82,10 @@ static void *worker(void *arg)
 		struct job *job = take_job(w);
 
 		pthread_mutex_unlock(&w->lock);
-		call_serve(job->dev, &job->req, job->reply);
+		if (job->reply < 0)
+			device_release(job->dev);
+		else
+			call_serve(job->dev, &job->req, job->reply);
 		free(job);
 		pthread_mutex_lock(&w->lock);
 	}
@@ -107,15 +111,11 @@ static int start_thread(struct workers *w)
 	return -ret;
 }
 
-int workers_submit(struct workers *w, struct device *dev, const struct proto_request *req,
-		   int reply)
+/* Takes @job, if it can be done. */
+static int submit(struct workers *w, struct job *job)
 {
-	struct job *job = malloc(sizeof(*job));
 	int ret = 0;
 
-	if (!job)
-		return -ENOMEM;
-	*job = (struct job){ .dev = dev, .req = *req, .reply = reply };
 	pthread_mutex_lock(&w->lock);
 	if (w->nr_queued >= w->nr_idle)
 		ret = start_thread(w);
@@ -130,6 +130,27 @@ int workers_submit(struct workers *w, struct device *dev, const struct proto_req
 	if (ret)
 		free(job);
 	return ret;
+}
+
+int workers_submit(struct workers *w, struct device *dev, const struct proto_request *req,
+		   int reply)
+{
+	struct job *job = malloc(sizeof(*job));
+
+	if (!job)
+		return -ENOMEM;
+	*job = (struct job){ .dev = dev, .req = *req, .reply = reply };
+	return submit(w, job);
+}
+
+void workers_release(struct workers *w, struct device *dev)
+{
+	struct job *job = malloc(sizeof(*job));
+
+	if (job)
+		*job = (struct job){ .dev = dev, .reply = -1 };
+	if (!job || submit(w, job))
+		device_release(dev);
 }
 
 void workers_destroy(struct workers *w)

@@ -22,6 +22,7 @@ static struct {
 	uint64_t extra;			/* counted as evictable, never evicted */
 	bool steal;			/* others take what is evicted */
 	struct sgx_epc_page *frees;	/* others' last work, when they are done */
+	bool release;			/* which was a release, not evicting */
 	struct sgx_epc_group *asked;
 } script;
 
@@ -77,14 +78,17 @@ static void yield_counted(void *ctx)
 		return;
 	if (script.frees)
 		sgx_free_epc_page(f->pool, script.frees);
-	atomic_store(&f->pool->nr_reclaimers, 0);
+	if (script.release)
+		sgx_epc_release_end(f->pool);
+	else
+		atomic_store(&f->pool->nr_reclaimers, 0);
 }
 
 static void start(struct fake *f)
 {
 	script.nr_evictable = script.extra = 0;
 	script.nr_fruitless = script.nr_rounds = script.nr_yields = script.busy_yields = 0;
-	script.steal = false;
+	script.steal = script.release = false;
 	script.frees = NULL;
 	script.asked = NULL;
 	fake_init(f, small_sections, 3, true);
@@ -252,6 +256,85 @@ static void l11_waits_for_the_last_pages_of_others(void **state)
 	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, SGX_ALLOC_RECLAIM, &page), 0);
 	assert_ptr_equal(page, script.frees);
 	assert_int_equal(script.nr_rounds, 0);
+	fake_finish(&f);
+}
+
+/* --- pages on their way back --------------------------------------------------- */
+
+static void start_release(struct fake *f, struct sgx_epc_page *frees)
+{
+	script.frees = frees;
+	script.release = true;
+	script.busy_yields = 5000;
+	sgx_epc_release_begin(f->pool);
+}
+
+/* A release that somebody counts on takes its time: also who may not evict waits. */
+static void waits_for_what_is_released(void **state)
+{
+	struct sgx_epc_page *page, *frees;
+	struct fake f;
+
+	for (int overcommit = 0; overcommit < 2; overcommit++) {
+		start(&f);
+		f.config.overcommit = overcommit;
+		sgx_epc_pool_destroy(f.pool);
+		assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+		assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, 0, &frees), 0);
+		fill(&f);
+		start_release(&f, frees);
+		assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, 0, &page), 0);
+		assert_ptr_equal(page, frees);
+		assert_int_equal(script.nr_rounds, 0);
+		fake_finish(&f);
+	}
+}
+
+static void waits_for_what_the_group_gets_back(void **state)
+{
+	struct sgx_epc_group *group;
+	struct sgx_epc_owner owner;
+	struct sgx_epc_page *page, *frees;
+	struct fake f;
+
+	start(&f);
+	group = group_of(&f, 1, &owner);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, &owner, 0, &frees), 0);
+	start_release(&f, frees);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, &owner, 0, &page), 0);
+	assert_int_equal(sgx_epc_group_usage(group), 1);
+	sgx_free_epc_page(f.pool, page);
+	sgx_epc_group_destroy(group);
+	fake_finish(&f);
+}
+
+static void enomem_when_a_release_brought_nothing(void **state)
+{
+	struct sgx_epc_page *page;
+	struct fake f;
+
+	start(&f);
+	fill(&f);
+	start_release(&f, NULL);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, SGX_ALLOC_RECLAIM, &page), -ENOMEM);
+	assert_int_equal(script.busy_yields, 0);
+	fake_finish(&f);
+}
+
+static void eintr_while_pages_are_on_their_way(void **state)
+{
+	struct sgx_epc_page *page;
+	struct fake f;
+
+	start(&f);
+	f.config.port.interrupted = is_interrupted;
+	sgx_epc_pool_destroy(f.pool);
+	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	fill(&f);
+	sgx_epc_release_begin(f.pool);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, SGX_ALLOC_RECLAIM, &page), -EINTR);
+	sgx_epc_release_end(f.pool);
+	assert_int_equal(sgx_alloc_epc_page(f.pool, NULL, SGX_ALLOC_RECLAIM, &page), -ENOMEM);
 	fake_finish(&f);
 }
 
@@ -475,6 +558,10 @@ int main(void)
 		cmocka_unit_test(tries_again_after_a_round_without_gain),
 		cmocka_unit_test(l11_waits_while_others_evict),
 		cmocka_unit_test(l11_waits_for_the_last_pages_of_others),
+		cmocka_unit_test(waits_for_what_is_released),
+		cmocka_unit_test(waits_for_what_the_group_gets_back),
+		cmocka_unit_test(enomem_when_a_release_brought_nothing),
+		cmocka_unit_test(eintr_while_pages_are_on_their_way),
 		cmocka_unit_test(ends_when_all_that_was_evicted_went_to_others),
 		cmocka_unit_test(f45_wakes_the_reclaimer_below_the_low_watermark),
 		cmocka_unit_test(f46_watermarks_scale_with_the_epc),

@@ -149,7 +149,7 @@ static void a_broken_request_ends_the_enclave_too(void **state)
 
 static void an_unknown_operation_is_einval(void **state)
 {
-	static const uint32_t ops[] = { 0, PROTO_OP_JOIN + 1, 1000, UINT32_MAX };
+	static const uint32_t ops[] = { 0, PROTO_OP_FREE_TCS + 1, 1000, UINT32_MAX };
 	struct world *w = *state;
 	const int sock = raw_open(&w->m);
 

@@ -4,6 +4,7 @@
  * its lifeline, or an open device may need it; and only for its own user.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -227,6 +228,72 @@ static void a_closed_enclave_makes_room_for_the_next_one(void **state)
 	machine_stop(&m);
 }
 
+/* --- a release that takes its time --------------------------------------------------- */
+
+/* Whatever this process says on standard error from here on waits to be read. */
+static int hold_up_stderr(int *saved)
+{
+	char byte = 0;
+	int ends[2];
+
+	*saved = dup(STDERR_FILENO);
+	assert_int_equal(pipe(ends), 0);
+	fcntl(ends[1], F_SETFL, O_NONBLOCK);
+	while (write(ends[1], &byte, 1) == 1)
+		;
+	fcntl(ends[1], F_SETFL, 0);
+	dup2(ends[1], STDERR_FILENO);
+	close(ends[1]);
+	return ends[0];
+}
+
+static void let_stderr_go(int end, int saved)
+{
+	char bytes[4096];
+
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	/* The last one that writes is who is held up. */
+	while (read(end, bytes, sizeof(bytes)) > 0)
+		;
+	close(end);
+}
+
+/*
+ * The first leaked page is reported, and that report is what holds the release up
+ * here: large enclaves have no need of such help.
+ */
+static void others_get_on_while_an_enclave_is_released(void **state)
+{
+	static struct inject_plan plan;
+	const struct server_config config = {
+		.epc_size = 256 * SGX_PAGE_SIZE, .profile = isa_profile_at(0), .inject = &plan,
+	};
+	struct machine m;
+	char why[256];
+	int end, saved, sock, other;
+	bool works;
+
+	assert_true(inject_add(&plan, "EREMOVE:nth=1,code=SGX_ENCLAVE_ACT", why, sizeof(why)));
+	machine_start_with(&m, &config);
+	sock = raw_open(&m);
+	other = raw_open(&m);
+	assert_int_equal(raw_build(sock), 0);
+	end = hold_up_stderr(&saved);
+	close(sock);
+	works = raw_build(other) == 0 && raw_works(other);
+	close(other);
+	other = raw_open(&m);
+	works = works && raw_build(other) == 0 && raw_works(other);
+	let_stderr_go(end, saved);
+	assert_true(works);
+	close(other);
+	machine_let_go(&m);
+	assert_true(machine_has_ended(&m, IN_TIME_MS));
+	assert_true(server_stat(m.server).leaked > 0);
+	server_destroy(m.server);
+}
+
 /* --- whose it is -------------------------------------------------------------------- */
 
 #define NOBODY 65534u
@@ -325,6 +392,7 @@ int main(void)
 		cmocka_unit_test(nobody_answers_after_the_end),
 		cmocka_unit_test(a_client_killed_in_a_call_loses_its_enclave_only),
 		cmocka_unit_test(a_closed_enclave_makes_room_for_the_next_one),
+		cmocka_unit_test(others_get_on_while_an_enclave_is_released),
 		cmocka_unit_test(only_its_own_user_and_root_may_connect),
 		cmocka_unit_test(only_its_own_user_and_root_may_look),
 		cmocka_unit_test(two_machines_do_not_know_each_other),

@@ -9,12 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -374,4 +379,44 @@ void test_enter(const struct test_encl *e, unsigned int i, struct test_op *op)
 		fail_msg("operation %u: returned %d, function %u, vector %u, error 0x%x, addr %llx",
 			 (unsigned int)op->kind, ret, run.function, run.exception_vector,
 			 run.exception_error_code, (unsigned long long)run.exception_addr);
+}
+
+bool test_forbid_userfaultfd(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+}
+
+/* An enclave as large as the EPC is one page larger than what there is for it. */
+static int take_all_epc(void)
+{
+	struct test_encl e;
+
+	if (!test_forbid_userfaultfd())
+		return 1;
+	test_encl_prepare(&e, &(struct test_config){ .heap_pages = test_epc_pages() });
+	/* Mapped, for only then it is a process's that nothing can be taken from. */
+	if (test_encl_open(&e) || test_encl_create(&e) ||
+	    mmap(e.base, PAGE_SIZE, PROT_NONE, MAP_SHARED | MAP_FIXED, e.fd, 0) == MAP_FAILED)
+		return 2;
+	return test_encl_add(&e) == -ENOMEM ? 0 : 3;
+}
+
+void test_have_all_out(void)
+{
+	const pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(take_all_epc());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }

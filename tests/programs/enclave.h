@@ -218,4 +218,19 @@ unsigned int test_epc_pages(void);
 /** test_vdso() - __vdso_sgx_enter_enclave; fails the test when there is none. */
 void *test_vdso(void);
 
+/**
+ * test_forbid_userfaultfd() - have it fail in this process, as the default profile of
+ * some container runtimes does: no page of its enclaves can be taken away.
+ *
+ * Return: false when that cannot be had.
+ */
+bool test_forbid_userfaultfd(void);
+
+/**
+ * test_have_all_out() - have every page of every enclave written out that can be.
+ *
+ * A child takes all EPC there is, and ends.
+ */
+void test_have_all_out(void);
+
 #endif /* TEST_ENCLAVE_H */

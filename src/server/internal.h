@@ -65,6 +65,9 @@ static inline uint8_t *processor_arena(const struct processor *p, uint64_t frame
 	return p->arena + frame * SGX_PAGE_SIZE;
 }
 
+/** processor_page() - the contents of EPC page @frame, where they are now. */
+void *processor_page(struct processor *p, uint64_t frame);
+
 int processor_create(struct processor *p, const struct server_config *config);
 void processor_destroy(struct processor *p);
 

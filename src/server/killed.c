@@ -20,22 +20,24 @@ struct exit {
 	bool done;
 };
 
-static struct sgx_tcs *tcs_of(const struct exit *e)
+/* The page at @page, if it is a usable one of type @pt; NULL: it is not. */
+static void *contents(const struct exit *e, uint64_t page, uint8_t pt)
 {
-	return (struct sgx_tcs *)(void *)(e->dev->mem.pages + e->offsets[TCS_PAGE]);
-}
+	struct processor *p = &e->dev->server->processor;
+	struct isa_epcm_info info;
+	uint64_t frame;
 
-static struct isa_epcm_info info_of(const struct exit *e, uint64_t page)
-{
-	struct isa_machine *m = e->dev->server->processor.machine;
-
-	return isa_epcm_peek(m, isa_machine_frame(m, page));
+	if (page == ISA_NO_FRAME)
+		return NULL;
+	frame = isa_machine_frame(p->machine, page);
+	info = isa_epcm_peek(p->machine, frame);
+	return info.pt == pt && !info.pending && !info.modified ? processor_page(p, frame) : NULL;
 }
 
 /* All of it is memory the program can write at any time. */
-static uint64_t read_state(const struct exit *e)
+static uint64_t holder_of(const struct sgx_tcs *tcs)
 {
-	return __atomic_load_n(&tcs_of(e)->state, __ATOMIC_RELAXED);
+	return __atomic_load_n(&tcs->state, __ATOMIC_RELAXED) >> ISA_TCS_HOLDER_SHIFT;
 }
 
 /* Who holds the TCS, and which frame is its current one? */
@@ -43,44 +45,30 @@ static void look(void *ctx, const uint64_t *pages)
 {
 	struct exit *e = ctx;
 	const uint64_t size = (uint64_t)e->dev->mem.ssaframesize * SGX_PAGE_SIZE;
-	uint64_t holder;
+	const struct sgx_tcs *tcs = contents(e, pages[TCS_PAGE], PT_TCS);
+	const uint64_t holder = tcs ? holder_of(tcs) : 0;
 
-	if (pages[TCS_PAGE] == ISA_NO_FRAME || info_of(e, pages[TCS_PAGE]).pt != PT_TCS)
-		return;
-	holder = read_state(e) >> ISA_TCS_HOLDER_SHIFT;
 	if (!holder || spaces_have(e->dev, holder))
 		return;
 	e->holder = holder;
-	e->offsets[FIRST_PAGE] = (tcs_of(e)->ossa & SGX_PAGE_MASK) + tcs_of(e)->cssa * size;
+	e->offsets[FIRST_PAGE] = (tcs->ossa & SGX_PAGE_MASK) + tcs->cssa * size;
 	e->offsets[LAST_PAGE] = e->offsets[FIRST_PAGE] + size - SGX_PAGE_SIZE;
-}
-
-static uint8_t *frame_page(const struct exit *e, const uint64_t *pages, unsigned int i)
-{
-	struct isa_epcm_info info;
-
-	if (pages[i] == ISA_NO_FRAME)
-		return NULL;
-	info = info_of(e, pages[i]);
-	if (info.pt != PT_REG || !(info.rwx & SECINFO_W) || info.pending || info.modified)
-		return NULL;
-	return e->dev->mem.pages + e->offsets[i];
 }
 
 static void leave(void *ctx, const uint64_t *pages)
 {
 	struct exit *e = ctx;
-	uint8_t *first = frame_page(e, pages, FIRST_PAGE);
-	uint8_t *last = frame_page(e, pages, LAST_PAGE);
+	struct sgx_tcs *tcs = contents(e, pages[TCS_PAGE], PT_TCS);
+	uint8_t *first = contents(e, pages[FIRST_PAGE], PT_REG);
+	uint8_t *last = contents(e, pages[LAST_PAGE], PT_REG);
 	struct sgx_gprsgx *gprsgx = NULL;
 
 	/* Another one that wanted it may have been faster. */
-	if (pages[TCS_PAGE] == ISA_NO_FRAME || info_of(e, pages[TCS_PAGE]).pt != PT_TCS ||
-	    read_state(e) >> ISA_TCS_HOLDER_SHIFT != e->holder)
+	if (!tcs || holder_of(tcs) != e->holder)
 		return;
 	if (last)
 		gprsgx = (struct sgx_gprsgx *)(void *)(last + SGX_PAGE_SIZE - sizeof(*gprsgx));
-	isa_aex_of_dead(&e->dev->mem.shared->blk, tcs_of(e), gprsgx, first);
+	isa_aex_of_dead(&e->dev->mem.shared->blk, tcs, gprsgx, first);
 	e->done = true;
 }
 

@@ -11,12 +11,16 @@
 
 #define EPC_PHYS 0x4000000000ull
 
-static void *epc_page(void *ctx, uint64_t frame)
+void *processor_page(struct processor *p, uint64_t frame)
 {
-	struct processor *p = ctx;
 	uint8_t *memory = atomic_load_explicit(&p->placed[frame].memory, memory_order_acquire);
 
 	return memory ? memory : processor_arena(p, frame);
+}
+
+static void *epc_page(void *ctx, uint64_t frame)
+{
+	return processor_page(ctx, frame);
 }
 
 /*

@@ -41,23 +41,22 @@ static uint64_t la_of(const struct space *space, uint64_t addr)
 	return space->dev->mem.base + ((addr & SGX_PAGE_MASK) - space->alias);
 }
 
-/* There is no such page, nor will there be: the access gets SIGBUS. */
+/*
+ * There is no such page, or it cannot be read back: what is there then is the abort
+ * page, as on hardware.  It fails every check of entry, and nothing resumes from it.
+ */
 static void refuse(const struct space *space, uint64_t addr)
 {
-#ifdef UFFDIO_POISON
-	struct uffdio_poison poison = {
-		.range = { .start = addr & SGX_PAGE_MASK, .len = SGX_PAGE_SIZE },
+	static const _Alignas(SGX_PAGE_SIZE) uint8_t ones[SGX_PAGE_SIZE] = {
+		[0 ... SGX_PAGE_SIZE - 1] = 0xff,
+	};
+	struct uffdio_copy copy = {
+		.dst = addr & SGX_PAGE_MASK,
+		.src = (uintptr_t)ones,
+		.len = SGX_PAGE_SIZE,
 	};
 
-	if (ioctl(space->alias_uffd, UFFDIO_POISON, &poison) == 0)
-		return;
-#endif
-	/* Without it: an empty page, which fails every check of entry. */
-	struct uffdio_zeropage zero = {
-		.range = { .start = addr & SGX_PAGE_MASK, .len = SGX_PAGE_SIZE },
-	};
-
-	ioctl(space->alias_uffd, UFFDIO_ZEROPAGE, &zero);
+	ioctl(space->alias_uffd, UFFDIO_COPY, &copy);
 }
 
 /*
@@ -83,6 +82,16 @@ static void wake(const struct space *space, uint64_t addr)
 	ioctl(space->alias_uffd, UFFDIO_WAKE, &range);
 }
 
+/*
+ * There is no room at the moment: pages that others have just given back need not be
+ * here yet.  The thread tries again, and need not do so all the time.
+ */
+static void put_off(const struct space *space, uint64_t addr)
+{
+	usleep(1000);
+	wake(space, addr);
+}
+
 static void serve(struct space *space)
 {
 	struct toucher by = { .number = space->number, .alias = true };
@@ -94,11 +103,21 @@ static void serve(struct space *space)
 		return;
 	la = la_of(space, msg.arg.pagefault.address);
 	errand_begin(space->dev, -1);
-	if (sgx_encl_fault(uapi_encl_encl(space->dev->encl), la - space->dev->mem.base, 0, &by,
-			   &page))
-		refuse(space, msg.arg.pagefault.address);
-	else
+	switch (sgx_encl_fault(uapi_encl_encl(space->dev->encl), la - space->dev->mem.base, 0,
+			       &by, &page)) {
+	case 0:
 		wake(space, msg.arg.pagefault.address);
+		break;
+	case -ENOMEM:
+	case -EBUSY:
+		put_off(space, msg.arg.pagefault.address);
+		break;
+	case -EINTR:
+		break;		/* closed: that lets everybody go */
+	default:
+		refuse(space, msg.arg.pagefault.address);
+		break;
+	}
 	errand_end();
 }
 

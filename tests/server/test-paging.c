@@ -456,6 +456,77 @@ static void no_room_for_all_pages_is_enomem(void **state)
 	close(second);
 }
 
+/* --- pages that cannot be had --------------------------------------------------------- */
+
+/* An enclave nothing is taken from, that takes all there is. */
+static int open_hog(const struct machine *m)
+{
+	static const _Alignas(4096) uint8_t zero[SGX_PAGE_SIZE];
+	const int sock = raw_open(m);
+	struct raw_attached a;
+	int64_t ret = 0;
+
+	assert_int_equal(create(sock, elrange()), 0);
+	assert_true(raw_attach(sock, &a));
+	raw_detach(&a);
+	for (uint64_t offset = 0; !ret; offset += SGX_PAGE_SIZE)
+		ret = raw_add_pages(sock, offset, zero, sizeof(zero),
+				    SECINFO_R | SECINFO_W | SECINFO_PT(PT_REG), 0);
+	assert_int_equal(ret, -ENOMEM);
+	return sock;
+}
+
+static void *read_first(void *arg)
+{
+	const volatile uint8_t *pages = arg;
+
+	return (void *)(uintptr_t)pages[0];
+}
+
+static void a_page_there_is_no_room_for_is_waited_for(void **state)
+{
+	struct machine *m = *state;
+	pthread_t thread;
+	struct view v;
+	void *seen;
+	int hog;
+
+	view(&v, open_filled(m));
+	scribble(&v, 33);
+	hog = open_hog(m);
+	assert_int_equal(pthread_create(&thread, NULL, read_first, v.a.pages), 0);
+	usleep(20000);
+	close(hog);
+	pthread_join(thread, &seen);
+	assert_int_equal((uintptr_t)seen, 33);
+	assert_scribbled(&v, 33);
+	close_view(&v);
+}
+
+/* Whoever finds a page lost sees ones, and the page when it can be had after all. */
+static void a_page_that_cannot_be_reloaded_is_the_abort_page(void **state)
+{
+	static struct inject_plan plan;
+	const struct server_config config = {
+		.epc_size = EPC_PAGES * SGX_PAGE_SIZE, .profile = isa_profile_at(0), .inject = &plan,
+	};
+	struct machine m;
+	struct view v;
+	char why[256];
+
+	assert_true(inject_add(&plan, "ELDU:nth=1,code=SGX_MAC_COMPARE_FAIL", why, sizeof(why)));
+	machine_start_with(&m, &config);
+	view(&v, open_filled(&m));
+	scribble(&v, 44);
+	close(open_hog(&m));
+	assert_int_equal((uintptr_t)read_first(v.a.pages), 0xff);
+	assert_int_equal(raw_fault(v.sock, v.a.base, SECINFO_R), 0);
+	assert_scribbled(&v, 44);
+	close_view(&v);
+	machine_stop(&m);
+	(void)state;
+}
+
 /* --- the end of a process --------------------------------------------------------------- */
 
 static void join_and_end(int sock)
@@ -562,6 +633,8 @@ int main(void)
 		CASE(events_that_are_not_read_stop_nobody),
 		CASE(who_does_not_join_gets_all_pages_back),
 		CASE(no_room_for_all_pages_is_enomem),
+		CASE(a_page_there_is_no_room_for_is_waited_for),
+		cmocka_unit_test(a_page_that_cannot_be_reloaded_is_the_abort_page),
 		CASE(processes_that_ended_cost_nothing),
 		CASE(pages_go_while_processes_end),
 		CASE(released_while_the_pager_is_busy_with_it),

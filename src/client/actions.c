@@ -25,31 +25,20 @@ static __thread uint64_t blocked;	/* exception signals the program blocked */
 static const int sync_signals[] = { SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS };
 #define NR_SYNC (sizeof(sync_signals) / sizeof(sync_signals[0]))
 
-static uint64_t bit(int sig)
-{
-	return 1ull << (sig - 1);
-}
+#define BIT(sig) (1ull << ((sig) - 1))
+#define SYNC_MASK                                                                                  \
+	(BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGSEGV) | BIT(SIGSYS))
+/* libc's own, for cancellation and setuid(). */
+#define LIBC_MASK (BIT(32) | BIT(33))
 
 bool client_is_sync(int sig)
 {
-	for (size_t i = 0; i < NR_SYNC; i++)
-		if (sync_signals[i] == sig)
-			return true;
-	return false;
-}
-
-static uint64_t sync_mask(void)
-{
-	uint64_t mask = 0;
-
-	for (size_t i = 0; i < NR_SYNC; i++)
-		mask |= bit(sync_signals[i]);
-	return mask;
+	return SYNC_MASK & BIT(sig);
 }
 
 bool client_is_blocked(int sig)
 {
-	return blocked & bit(sig);
+	return blocked & BIT(sig);
 }
 
 /* Taking the action of a one-shot handler ends it. */
@@ -89,7 +78,7 @@ static void inherit(int sig)
 
 void client_signals_init(void)
 {
-	const uint64_t mask = sync_mask();
+	const uint64_t mask = SYNC_MASK;
 
 	for (int sig = 1; sig <= NSIG_KERNEL; sig++)
 		inherit(sig);
@@ -121,33 +110,21 @@ static long change_borrowed(int sig, const struct client_action *action)
 	return sys_rt_sigaction(sig, &k, NULL);
 }
 
-static long change(int sig, const struct sigaction *new, struct client_action *old)
+static long change(int sig, const struct client_action *action)
 {
-	struct client_action action;
-	uint64_t saved;
-	long ret = 0;
+	const bool is_borrowed = client_is_borrowed();
+	const long ret = is_borrowed ? change_borrowed(sig, action) : set_kernel(sig, action);
 
-	client_lock(&saved);
-	*old = actions[sig];
-	if (new) {
-		action.handler = (void *)new->sa_handler;
-		action.flags = new->sa_flags;
-		memcpy(&action.mask, &new->sa_mask, sizeof(action.mask));
-		if (client_is_borrowed())
-			ret = change_borrowed(sig, &action);
-		else
-			ret = set_kernel(sig, &action);
-		if (!ret && !client_is_borrowed())
-			actions[sig] = action;
-	}
-	client_unlock(&saved);
+	if (!ret && !is_borrowed)
+		actions[sig] = *action;
 	return ret;
 }
 
 static int do_sigaction(int sig, const struct sigaction *new, struct sigaction *old)
 {
-	struct client_action previous;
-	long ret;
+	struct client_action action, previous;
+	uint64_t saved;
+	long ret = 0;
 
 	client_start();
 	/* 32 and 33 are libc's own. */
@@ -156,7 +133,17 @@ static int do_sigaction(int sig, const struct sigaction *new, struct sigaction *
 		errno = EINVAL;
 		return -1;
 	}
-	ret = change(sig, new, &previous);
+	/* The program's memory is not touched under the lock: it may fault. */
+	if (new) {
+		action.handler = (void *)new->sa_handler;
+		action.flags = new->sa_flags;
+		memcpy(&action.mask, &new->sa_mask, sizeof(action.mask));
+	}
+	client_lock(&saved);
+	previous = actions[sig];
+	if (new)
+		ret = change(sig, &action);
+	client_unlock(&saved);
 	if (ret) {
 		errno = (int)-ret;
 		return -1;
@@ -207,16 +194,15 @@ CLIENT_EXPORT __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
 /* Which exception signals are blocked after @how. */
 static uint64_t blocked_after(int how, uint64_t set)
 {
-	set &= sync_mask();
+	set &= SYNC_MASK;
 	if (how == SIG_BLOCK)
 		return blocked | set;
 	return how == SIG_UNBLOCK ? blocked & ~set : set;
 }
 
-/* Whose memory this is costs a system call to know, and is asked only for a change. */
 static void note_blocked(uint64_t now)
 {
-	if (now != blocked && !client_is_borrowed())
+	if (!client_is_borrowed())
 		blocked = now;
 }
 
@@ -230,8 +216,7 @@ static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
 	client_start();
 	if (set)
 		memcpy(&wanted, set, sizeof(wanted));
-	/* 32 and 33 are libc's own, for cancellation and setuid(). */
-	mask = wanted & ~(sync_mask() | bit(32) | bit(33));
+	mask = wanted & ~(SYNC_MASK | LIBC_MASK);
 	ret = sys_call(SYS_rt_sigprocmask, how, set ? (long)&mask : 0, (long)&previous,
 		       sizeof(mask));
 	if (ret)
@@ -263,7 +248,6 @@ CLIENT_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 
 /* --- libc's own signals ------------------------------------------------------------------ */
 
-/* Cancellation, and setuid() in all threads. */
 static const int libc_signals[] = { 32, 33 };
 #define NR_LIBC (sizeof(libc_signals) / sizeof(libc_signals[0]))
 

@@ -7,8 +7,8 @@
  * Three rules hold in every file here:
  *  - what a signal handler can reach takes no libc lock and allocates nothing
  *    from libc; such functions are marked CLIENT_SIGSAFE;
- *  - client_lock() is taken with all signals blocked, or in a handler (which
- *    runs with all signals blocked), or with thread->critical set;
+ *  - the lock is taken where no signal's handler can begin: with all signals blocked,
+ *    or in a handler, or where they are deferred (lock.c, thread->critical);
  *  - nothing uses vector registers: they are the program's, or the enclave's.
  */
 #ifndef SWSGX_CLIENT_H
@@ -41,9 +41,28 @@ void client_start(void);
 
 /* --- lock.c: the one lock of this process's tables --------------------------- */
 
-/** client_lock() - block all signals and take the lock. @saved: for unlock. */
+/**
+ * client_lock() - keep all signals away and take the lock. @saved: for unlock.
+ * Not when this thread has it already.
+ */
 void client_lock(uint64_t *saved);
 void client_unlock(const uint64_t *saved);
+
+/**
+ * client_lock_defers() - a handler begins, and FS is the host's: must it wait?
+ * Return: true, when this thread has the lock.  The signal is kept and all are blocked by
+ * @uc; giving the lock back traps, see below.
+ */
+CLIENT_SIGSAFE bool client_lock_defers(int sig, const siginfo_t *info, ucontext_t *uc);
+
+/** client_lock_is_kick() - is this where it traps? */
+CLIENT_SIGSAFE bool client_lock_is_kick(uint64_t rip);
+
+/** client_lock_take_deferred() - the signal that was kept, with @uc as it shall see it. */
+CLIENT_SIGSAFE int client_lock_take_deferred(siginfo_t *info, ucontext_t *uc);
+
+/* How many vfork() children of this thread live; the innermost is who runs.  vfork.S. */
+extern __thread unsigned int client_borrowed __attribute__((visibility("hidden")));
 
 /**
  * client_is_borrowed() - are we a vfork() child in its parent's memory?
@@ -325,6 +344,9 @@ struct client_thread {
 	int tid;
 	struct client_thread *next;
 };
+
+/** client_tls_is_shared() - may another thread have this one's thread-local storage? */
+CLIENT_SIGSAFE bool client_tls_is_shared(void);
 
 /** client_thread_self() - this thread's record, made on first use; NULL without memory. */
 CLIENT_SIGSAFE struct client_thread *client_thread_self(void);

@@ -567,6 +567,13 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 		regs_to(uc, &r);
 		return;
 	}
+	if (is_trap(sig, info) && client_lock_is_kick(r.rip)) {
+		siginfo_t deferred;
+
+		sig = client_lock_take_deferred(&deferred, uc);
+		client_deliver(thread, sig, &deferred, uc);
+		return;
+	}
 	exit = thread ? exits_interrupted(thread, &r) : EXIT_NONE;
 	if (exit != EXIT_NONE)
 		regs_to(uc, &r);
@@ -582,6 +589,9 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 		thread->critical = false;
 	} else if (thread && thread->critical && !is_trap(sig, info)) {
 		defer(thread, sig, info, uc);
+		return;
+	} else if (!(thread && thread->isa.inside) && !is_trap(sig, info) &&
+		   client_lock_defers(sig, info, uc)) {
 		return;
 	}
 	if (thread && thread->isa.inside && !thread->critical)

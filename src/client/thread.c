@@ -54,6 +54,11 @@ static bool has_fsgsbase;
 static _Atomic bool tls_is_shared;
 static struct client_thread *threads;	/* guarded by the lock */
 
+bool client_tls_is_shared(void)
+{
+	return tls_is_shared;
+}
+
 static void forget(struct client_thread *thread)
 {
 	struct client_thread **p = &threads;
@@ -202,16 +207,24 @@ CLIENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ..
 	pid_t *parent_tid, *child_tid;
 	va_list args;
 	void *tls;
+	int ret;
 
 	va_start(args, arg);
 	parent_tid = va_arg(args, pid_t *);
 	tls = va_arg(args, void *);
 	child_tid = va_arg(args, pid_t *);
 	va_end(args);
-	if ((flags & CLONE_THREAD) && !(flags & CLONE_SETTLS))
-		tls_is_shared = true;
 	if (!next)
 		next = (int (*)(int (*)(void *), void *, int, void *, ...))dlsym(RTLD_NEXT, "clone");
+	/* Until it has its own memory, the child alone runs with what it shares. */
+	if ((flags & CLONE_VM) && (flags & CLONE_VFORK)) {
+		client_borrowed++;
+		ret = next(fn, stack, flags, arg, parent_tid, tls, child_tid);
+		client_borrowed--;
+		return ret;
+	}
+	if ((flags & CLONE_VM) && !(flags & CLONE_SETTLS))
+		tls_is_shared = true;
 	return next(fn, stack, flags, arg, parent_tid, tls, child_tid);
 }
 

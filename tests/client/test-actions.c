@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -644,6 +645,62 @@ static void *wait_for_signals(void *arg)
 	return NULL;
 }
 
+/* --- while actions and mappings change ------------------------------------------------- */
+
+#define NR_QUEUED 3000
+
+static volatile int nr_arrived, nr_disordered;
+
+static void expect_next(int sig, siginfo_t *info, void *context)
+{
+	if (info->si_value.sival_int != nr_arrived)
+		nr_disordered++;
+	nr_arrived++;
+}
+
+struct queuer {
+	pthread_t target;
+	volatile bool done;
+};
+
+static void *queue_all(void *arg)
+{
+	struct queuer *q = arg;
+
+	for (int i = 0; i < NR_QUEUED; i++) {
+		const union sigval value = { .sival_int = i };
+
+		while (pthread_sigqueue(q->target, SIGRTMIN, value))
+			sched_yield();
+		if (i % 16 == 0)
+			sched_yield();
+	}
+	q->done = true;
+	return NULL;
+}
+
+/* Each arrives once, and in order, whatever it interrupts. */
+static void queued_signals_arrive_in_order_while_actions_change(void **state)
+{
+	const struct sigaction sa = { .sa_sigaction = expect_next, .sa_flags = SA_SIGINFO };
+	struct queuer q = { .target = pthread_self() };
+	pthread_t thread;
+
+	nr_arrived = nr_disordered = 0;
+	assert_int_equal(sigaction(SIGRTMIN, &sa, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, queue_all, &q), 0);
+	while (!q.done || nr_arrived < NR_QUEUED) {
+		for (int i = 0; i < 100; i++)
+			sigaction(SIGUSR2, &sa, NULL);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(nr_arrived, NR_QUEUED);
+	assert_int_equal(nr_disordered, 0);
+	signal(SIGRTMIN, SIG_DFL);
+	signal(SIGUSR2, SIG_DFL);
+}
+
+
 static void threads_take_their_signals(void **state)
 {
 	pthread_t threads[4];
@@ -996,6 +1053,7 @@ int main(void)
 		cmocka_unit_test(handler_runs_on_the_alternate_stack_when_asked),
 		cmocka_unit_test(second_handler_continues_on_it),
 		cmocka_unit_test(stack_overflow_is_caught_on_it),
+		cmocka_unit_test(queued_signals_arrive_in_order_while_actions_change),
 		cmocka_unit_test(threads_take_their_signals),
 		cmocka_unit_test(each_thread_has_its_own_stack),
 		cmocka_unit_test(new_thread_inherits_the_mask),

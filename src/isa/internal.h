@@ -163,8 +163,22 @@ static inline bool isa_probe_write(struct isa_lp *lp, uint64_t la, struct isa_ou
  *       not resolve to EPC.
  * Return: NULL on failure.
  */
-struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, bool write,
-				 struct isa_outcome *out);
+static inline struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, bool write,
+					       struct isa_outcome *out)
+{
+	struct isa_machine *m = lp->m;
+	uint64_t pa, frame;
+
+	if (!lp->mmu->translate(lp->mmu_ctx, la, write, &pa, out))
+		return NULL;
+	/* ISA_NO_FRAME is in no section. */
+	frame = isa_find_frame(m, pa);
+	if (__builtin_expect(frame == ISA_NO_FRAME, 0)) {
+		*out = isa_epf(lp, la, write);
+		return NULL;
+	}
+	return &m->epcm[frame];
+}
 
 /**
  * isa_encl_operand() - an operand inside the active enclave, already known to be aligned.

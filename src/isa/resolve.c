@@ -13,22 +13,6 @@ bool isa_is_zero(const void *p, size_t n)
 	return !n || (!bytes[0] && !memcmp(bytes, bytes + 1, n - 1));
 }
 
-struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, bool write,
-				 struct isa_outcome *out)
-{
-	struct isa_machine *m = lp->m;
-	uint64_t pa, frame;
-
-	if (!lp->mmu->translate(lp->mmu_ctx, la, write, &pa, out))
-		return NULL;
-	frame = pa == ISA_NO_FRAME ? ISA_NO_FRAME : isa_find_frame(m, pa);
-	if (frame == ISA_NO_FRAME) {
-		*out = isa_epf(lp, la, write);
-		return NULL;
-	}
-	return &m->epcm[frame];
-}
-
 bool isa_in_elrange(const struct isa_lp *lp, uint64_t la)
 {
 	const struct sgx_secs *secs = isa_epc_page(lp->m, &lp->m->epcm[lp->secs_frame]);

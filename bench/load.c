@@ -19,7 +19,7 @@
 #define BLOCKS_PER_PAGE (1 + 5 * CHUNKS_PER_PAGE)
 #define STREAM_SIZE (64u * BLOCKS_PER_PAGE)
 
-#define MAX_RATIO 1.15
+#define MAX_RATIO 1.10
 
 struct bench {
 	struct bench_machine machine;
@@ -109,7 +109,7 @@ static void setup(struct bench *b)
 int main(int argc, char **argv)
 {
 	/* More than a cache's worth of pages measures memory, not the leaves. */
-	struct bench b = { .options = { .nr_pages = 128, .nr_rounds = 401 } };
+	struct bench b = { .options = { .nr_pages = 32, .nr_rounds = 1601 } };
 
 	parse_options(argc, argv, &b.options);
 	setup(&b);

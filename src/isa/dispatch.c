@@ -74,7 +74,8 @@ static void lock_svn(struct isa_machine *m, struct isa_outcome out)
 }
 
 /* Every leaf that gets this far; what the owner of the machine puts in its place comes first. */
-static struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t eax,
+static inline __attribute__((always_inline))
+struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t eax,
 			      const struct leaf *leaf)
 {
 	const struct isa_config *config = &lp->m->config;

@@ -7,33 +7,12 @@
 #include <errno.h>
 
 #include "cache.h"
+#include "free-list.h"
 
 /* Fruitless rounds of eviction, nobody else at work, before giving up. */
 #define IDLE_ROUNDS 64
 
 /* --- taking --------------------------------------------------------------- */
-
-/*
- * Poison leaves a page in the list, because finding it there would take a walk:
- * it is dropped here.
- */
-struct sgx_epc_page *epc_node_pop(struct sgx_epc_pool *pool, struct epc_node *node)
-{
-	struct sgx_epc_page *page;
-	uint8_t state;
-
-	while ((page = epc_list_pop(pool, &node->free_head))) {
-		state = atomic_load_explicit(&page->state, memory_order_relaxed);
-		if (state == EPC_PAGE_FREE) {
-			epc_node_add_free(node, -1);
-			node->nr_out++;
-			return page;
-		}
-		if (state != EPC_PAGE_POISONED)
-			epc_bug(pool, page, __func__);
-	}
-	return NULL;
-}
 
 static struct sgx_epc_page *alloc_from_node(struct sgx_epc_pool *pool, struct epc_node *node,
 					    const struct sgx_epc_owner *owner)
@@ -41,10 +20,10 @@ static struct sgx_epc_page *alloc_from_node(struct sgx_epc_pool *pool, struct ep
 	struct sgx_epc_page *page;
 
 	epc_lock(&node->lock, &pool->port);
-	page = epc_node_pop(pool, node);
+	page = epc_free_pop(pool, node, EPC_PAGE_CLEAN);
 	if (page) {
 		page->owner = owner;
-		epc_page_set(pool, page, EPC_PAGE_FREE, EPC_PAGE_CLEAN);
+		node->nr_out++;
 	}
 	epc_unlock(&node->lock);
 	return page;
@@ -345,6 +324,17 @@ int sgx_alloc_epc_page(struct sgx_epc_pool *pool, const struct sgx_epc_owner *ow
 
 /* --- giving back ------------------------------------------------------------ */
 
+void epc_node_take_in(struct sgx_epc_pool *pool, struct epc_node *node,
+		      struct sgx_epc_page *page, unsigned int from, bool poisoned)
+{
+	if (!poisoned) {
+		epc_free_push(pool, node, page, from);
+		return;
+	}
+	epc_page_set(pool, page, from, EPC_PAGE_POISONED);
+	node->nr_poisoned++;
+}
+
 /*
  * The gate: under the node's lock, so that of two frees of a page one is caught.
  * Return: false when the page must not enter.
@@ -381,6 +371,11 @@ void sgx_free_epc_pages(struct sgx_epc_pool *pool, struct sgx_epc_page *const *p
 	}
 }
 
+static inline bool is_clean(const struct sgx_epc_page *page)
+{
+	return atomic_load_explicit(&page->state, memory_order_relaxed) == EPC_PAGE_CLEAN;
+}
+
 /*
  * The gate again, without a lock: inside a cache nobody can report @page as
  * poisoned, and two frees of a page at once are found when it is handed out.
@@ -391,8 +386,7 @@ static inline bool cache_put(struct sgx_epc_cache *cache, struct sgx_epc_page *p
 {
 	const uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
 
-	if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CLEAN ||
-	    nr == cache->size)
+	if (!is_clean(page) || nr == cache->size)
 		return false;
 	page->owner = NULL;
 	epc_page_set(cache->pool, page, EPC_PAGE_CLEAN, EPC_PAGE_CACHED);
@@ -406,7 +400,8 @@ static inline bool put_fast(struct sgx_epc_cache *cache, struct sgx_epc_page *pa
 {
 	bool done;
 
-	if (is_charged(page->owner) || !epc_cache_try_enter(cache))
+	/* Only one that somebody has has an owner. */
+	if (!is_clean(page) || is_charged(page->owner) || !epc_cache_try_enter(cache))
 		return false;
 	done = cache_put(cache, page);
 	epc_cache_leave(cache);

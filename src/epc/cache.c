@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "cache.h"
+#include "free-list.h"
 
 /* Caches keep at most this part of the EPC away from others, all together. */
 #define MAX_PART 8u
@@ -106,9 +107,29 @@ static uint32_t fill_size(const struct sgx_epc_pool *pool, struct epc_node *node
 	return size < nr_free ? size : nr_free;
 }
 
+/* @nr pages, which are there: whole lines while there are some and one more is wanted. */
+static void pop_pages(struct sgx_epc_pool *pool, struct epc_node *node, uint32_t nr,
+		      struct sgx_epc_page **pages)
+{
+	uint32_t i = 0, n;
+
+	while (i < nr) {
+		n = nr - i < EPC_PAGES_PER_LINE ?
+			    0 : epc_free_pop_line(pool, node, EPC_PAGE_CACHED, &pages[i]);
+		if (!n) {
+			pages[i] = epc_free_pop(pool, node, EPC_PAGE_CACHED);
+			if (!pages[i])
+				abort();	/* nr_free is exact under the lock */
+			n = 1;
+		}
+		i += n;
+	}
+	node->nr_out += nr;
+}
+
 void epc_cache_fill(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, struct epc_node *node)
 {
-	struct sgx_epc_page *page;
+	struct sgx_epc_page *pages[EPC_CACHE_MAX];
 	uint32_t nr, i;
 
 	epc_cache_flush(pool, cache, 0);
@@ -116,14 +137,10 @@ void epc_cache_fill(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, stru
 
 	epc_lock(&node->lock, &pool->port);
 	nr = fill_size(pool, node);
+	pop_pages(pool, node, nr, pages);
 	/* Backwards, for the first of the list to be the first handed out. */
-	for (i = nr; i > 0; i--) {
-		page = epc_node_pop(pool, node);
-		if (!page)
-			abort();	/* nr_free is exact under the lock */
-		epc_page_set(pool, page, EPC_PAGE_FREE, EPC_PAGE_CACHED);
-		cache->pages[i - 1] = page;
-	}
+	for (i = 0; i < nr; i++)
+		cache->pages[i] = pages[nr - 1 - i];
 	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
 	epc_unlock(&node->lock);
 }

@@ -40,7 +40,10 @@ enum epc_page_state {
 
 /* One page of EPC; its index in sgx_epc_pool.pages is its name. */
 struct sgx_epc_page {
-	const struct sgx_epc_owner *owner;	/* of the holder; NULL: none */
+	union {
+		const struct sgx_epc_owner *owner;	/* of the holder; NULL: none */
+		uint32_t prev;	/* of one that is FREE; see free-list.h */
+	};
 	uint32_t next;		/* list it is in; guarded by its node's lock */
 	uint16_t section;	/* constant */
 	/*
@@ -53,11 +56,9 @@ struct sgx_epc_page {
 
 _Static_assert(sizeof(struct sgx_epc_page) <= 16, "16 bytes for 4096 of EPC");
 
-/*
- * Where the array of pages begins, so that what moves through a cache, some lines of
- * the array at a time, shares none with what another one got.
- */
-#define EPC_LINE 64u
+/* What processors fetch at once, two lines; the array of pages begins at a multiple of it. */
+#define EPC_LINE 128u
+#define EPC_PAGES_PER_LINE ((uint32_t)(EPC_LINE / sizeof(struct sgx_epc_page)))
 
 /* Pages to sanitize: not tried yet, to be tried again, failed twice. */
 enum { EPC_UNTRIED, EPC_AGAIN, EPC_FAILED, EPC_NR_UNSANITIZED };
@@ -66,7 +67,7 @@ enum { EPC_UNTRIED, EPC_AGAIN, EPC_FAILED, EPC_NR_UNSANITIZED };
 struct epc_node {
 	_Alignas(64) struct epc_lock lock;
 	unsigned int id;	/* constant; nodes are sorted by it */
-	uint32_t free_head;
+	uint32_t whole_head, partial_head;	/* free-list.h */
 	uint32_t unsanitized_head[EPC_NR_UNSANITIZED];
 	uint32_t nr_pages;	/* constant */
 	_Atomic uint32_t nr_free;	/* in the list; written under the lock */
@@ -231,12 +232,6 @@ static inline void epc_node_add_free(struct epc_node *node, int32_t nr)
 	atomic_store_explicit(&node->nr_free, old + (uint32_t)nr, memory_order_relaxed);
 }
 
-/*
- * epc_node_pop() - the first page of the free list; NULL when there is none.
- * It is out of the pool, its new state up to the caller.  Under the node's lock.
- */
-struct sgx_epc_page *epc_node_pop(struct sgx_epc_pool *pool, struct epc_node *node);
-
 /**
  * epc_bug() - the manager or its caller is wrong about @page: say so and abort.
  * Always on.  Hold no lock that epc_port.log may want.
@@ -273,17 +268,8 @@ static inline void epc_page_set(const struct sgx_epc_pool *pool, struct sgx_epc_
  * epc_node_take_in() - an uninitialized page, which nobody has, becomes free, or
  * is parked when it is poisoned.  @from: its state.  Under the node's lock.
  */
-static inline void epc_node_take_in(struct sgx_epc_pool *pool, struct epc_node *node,
-				    struct sgx_epc_page *page, unsigned int from, bool poisoned)
-{
-	epc_page_set(pool, page, from, poisoned ? EPC_PAGE_POISONED : EPC_PAGE_FREE);
-	if (poisoned) {
-		node->nr_poisoned++;
-		return;
-	}
-	epc_list_push(pool, &node->free_head, page);
-	epc_node_add_free(node, 1);
-}
+void epc_node_take_in(struct sgx_epc_pool *pool, struct epc_node *node,
+		      struct sgx_epc_page *page, unsigned int from, bool poisoned);
 
 /* The state without EPC_POISON. */
 static inline enum epc_page_state epc_page_state(const struct sgx_epc_page *page)

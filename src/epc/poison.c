@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "cache.h"
+#include "free-list.h"
 
 /* Return: NULL when @pa is in no section. */
 static struct sgx_epc_page *page_at(struct sgx_epc_pool *pool, uint64_t pa)
@@ -23,7 +24,7 @@ static struct sgx_epc_page *page_at(struct sgx_epc_pool *pool, uint64_t pa)
 	return NULL;
 }
 
-/* Nobody has @page any more, nor ever will.  It leaves its list when popped. */
+/* Nobody has @page any more, nor ever will.  One to sanitize leaves its list when popped. */
 static void park(struct sgx_epc_pool *pool, struct epc_node *node, struct sgx_epc_page *page)
 {
 	epc_page_set(pool, page, epc_page_state(page), EPC_PAGE_POISONED);
@@ -36,8 +37,8 @@ static void poison_locked(struct sgx_epc_pool *pool, struct epc_node *node,
 {
 	switch (epc_page_state(page)) {
 	case EPC_PAGE_FREE:
-		epc_node_add_free(node, -1);
-		park(pool, node, page);
+		epc_free_remove(pool, node, page, EPC_PAGE_POISONED);
+		node->nr_poisoned++;
 		break;
 	case EPC_PAGE_CACHED:
 		epc_cache_drop(pool, page);

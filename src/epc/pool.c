@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "cache.h"
+#include "free-list.h"
 
 /* Not inlined: most machines have one node. */
 __attribute__((noinline))
@@ -86,7 +87,7 @@ static void add_node(struct sgx_epc_pool *pool, unsigned int id)
 		if (pool->nodes[j].id == id)
 			return;
 	}
-	pool->nodes[i].free_head = EPC_NO_PAGE;
+	pool->nodes[i].whole_head = pool->nodes[i].partial_head = EPC_NO_PAGE;
 	for (j = 0; j < EPC_NR_UNSANITIZED; j++)
 		pool->nodes[i].unsanitized_head[j] = EPC_NO_PAGE;
 	/* No node has pages yet: the id is all that moves. */
@@ -108,9 +109,8 @@ static void add_pages(struct sgx_epc_pool *pool, uint16_t nr, bool known_clean)
 
 		page->section = nr;
 		if (known_clean) {
-			atomic_init(&page->state, EPC_PAGE_FREE);
-			epc_list_push(pool, &node->free_head, page);
-			epc_node_add_free(node, 1);
+			atomic_init(&page->state, EPC_PAGE_CLEAN);
+			epc_free_push(pool, node, page, EPC_PAGE_CLEAN);
 			continue;
 		}
 		atomic_init(&page->state, EPC_PAGE_UNSANITIZED);

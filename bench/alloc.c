@@ -3,7 +3,9 @@
  * What one page costs to take and give back: the pool, with its caches by the
  * port's number or named by the caller, against an allocator of the shape Linux
  * has, written for this comparison: one spinlock, a doubly linked FIFO list, an
- * atomic counter for all nodes.  Beside them DPDK's rte_mempool, where there is one.
+ * atomic counter for all nodes.  Beside them a pool for each thread, which shows how
+ * far two threads of this machine get without sharing anything, and DPDK's
+ * rte_mempool, where there is one.
  * What comes out of a FIFO was last touched when all others had gone before it, so
  * its price depends on the size of the EPC: once as the first processors had, once as
  * servers have, both in the order, or disorder, that use leads to.
@@ -33,7 +35,7 @@
 #define MAX_NS 15e9	/* for all rounds of so many threads, with those that do not count */
 #define MIN_OVERLAP 0.9	/* of a thread's time, in which the others run too */
 #define MAX_THREADS 2u
-#define MAX_ALLOCATORS 4u
+#define MAX_ALLOCATORS 5u
 
 static const struct epc {
 	const char *name;
@@ -122,6 +124,14 @@ static void cache_free(void *ctx, void *page)
 static void churn_cache(struct worker *w, void *ctx)
 {
 	churn(w, sgx_epc_cache(ctx, w->nr), cache_alloc, cache_free);
+}
+
+/* @ctx: a pool for each thread. */
+static void churn_own(struct worker *w, void *ctx)
+{
+	struct sgx_epc_pool *const *pools = ctx;
+
+	churn(w, sgx_epc_cache(pools[w->nr], w->nr), cache_alloc, cache_free);
 }
 
 static struct sgx_epc_pool *make_pool(unsigned int nr_pages)
@@ -372,27 +382,33 @@ static void compare(const struct allocator *all, unsigned int nr_threads, struct
 static void run(const struct epc *epc, struct result *r)
 {
 	struct sgx_epc_pool *pool = make_pool(epc->nr_pages);
+	struct sgx_epc_pool *own[MAX_THREADS];
 	struct allocator all[MAX_ALLOCATORS] = {
 		{ "linux-shaped", make_fifo(epc->nr_pages), churn_fifo },
 		{ "pool", pool, churn_pool },
 		{ "pool, cache named", pool, churn_cache },
+		{ "one for each thread", own, churn_own },
 	};
 	unsigned int n;
 
-	*r = (struct result){ .epc = epc, .nr = 3 };
+	for (n = 0; n < MAX_THREADS; n++)
+		own[n] = make_pool(epc->nr_pages);
+	*r = (struct result){ .epc = epc, .nr = 4 };
 #ifdef HAVE_MEMPOOL
-	r->nr += mempool_make(&all[3], epc->nr_pages);
+	r->nr += mempool_make(&all[4], epc->nr_pages);
 #endif
-	if (r->nr == 3)
+	if (r->nr == 4)
 		printf("rte_mempool: not here (libdpdk-dev)\n");
 	for (n = 1; n <= MAX_THREADS; n++)
 		compare(all, n, r);
 #ifdef HAVE_MEMPOOL
-	if (r->nr > 3)
-		mempool_drop(&all[3]);
+	if (r->nr > 4)
+		mempool_drop(&all[4]);
 #endif
 	free(all[0].ctx);
 	sgx_epc_pool_destroy(pool);
+	for (n = 0; n < MAX_THREADS; n++)
+		sgx_epc_pool_destroy(own[n]);
 }
 
 static void print_table(const struct result *r)

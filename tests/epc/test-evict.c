@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../src/epc/encl.h"
+
 #define BASE 0x700000000000ull
 #define SIZE (1ull << 32)
 
@@ -158,6 +160,26 @@ static void f55_one_batch_is_tracked_once(void **state)
 	assert_int_equal(f.script[FAKE_ETRACK].nr_calls, 1);
 	assert_int_equal(f.script[FAKE_EWB].nr_calls, 16);
 	assert_int_equal(f.nr_kicks, 1);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+/*
+ * One who chose the enclave before it was taken off the list arrives with the lock
+ * when the release has begun: its pages are the releaser's by then.
+ */
+static void enclave_being_released_is_left_alone(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 40);
+	s.encl->is_released = true;
+	assert_int_equal(sgx_epc_reclaim(f.pool, 16), 0);
+	assert_int_equal(f.script[FAKE_EBLOCK].nr_calls, 0);
+	assert_int_equal(f.script[FAKE_EWB].nr_calls, 0);
+	assert_int_equal(nr_resident(&s, 40), 40);
 	sgx_encl_release(s.encl);
 	finish_clean(&f);
 }
@@ -968,6 +990,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(f56_pages_come_back_as_they_were),
 		cmocka_unit_test(f55_one_batch_is_tracked_once),
+		cmocka_unit_test(enclave_being_released_is_left_alone),
 		cmocka_unit_test(f56_threads_inside_are_waited_for),
 		cmocka_unit_test(f56_ewb_that_finds_a_page_untracked_is_tried_again),
 		cmocka_unit_test(f53_pages_in_use_get_a_second_chance),

@@ -2,10 +2,10 @@
 /*
  * What one page costs to take and give back: the pool, with its caches by the
  * port's number or named by the caller, against an allocator of the shape Linux
- * has, written for this comparison: one spinlock, a doubly linked FIFO list, an
- * atomic counter for all nodes.  Beside them a pool for each thread, which shows how
- * far two threads of this machine get without sharing anything, and DPDK's
- * rte_mempool, where there is one.
+ * has, written for this comparison: a spinlock for each node, a doubly linked
+ * FIFO list, an atomic counter for all nodes, and a look at the watermark.  Beside
+ * them a pool for each thread, which shows how far two threads of this machine get
+ * without sharing anything, and DPDK's rte_mempool, where there is one.
  * What comes out of a FIFO was last touched when all others had gone before it, so
  * its price depends on the size of the EPC: once as the first processors had, once as
  * servers have, both in the order, or disorder, that use leads to.
@@ -172,64 +172,112 @@ struct fifo_page {
 	uint16_t flags, poison;
 };
 
-struct fifo {
+enum { FIFO_IS_FREE = 1 << 1 };
+
+struct fifo_node {
 	_Alignas(64) atomic_uint lock;
-	struct list free;
+	struct list free, poisoned;
+};
+
+struct fifo {
+	struct fifo_node node;
+	struct fifo_node *section_node[8];	/* as many sections as Linux has */
+	struct list reclaimable;
+	atomic_uint nr_wakes;
 	_Alignas(64) atomic_long nr_free;
 	struct fifo_page pages[];
 };
 
-static void fifo_lock(struct fifo *f)
+static void fifo_lock(struct fifo_node *node)
 {
-	while (atomic_exchange_explicit(&f->lock, 1, memory_order_acquire)) {
-		while (atomic_load_explicit(&f->lock, memory_order_relaxed))
+	while (atomic_exchange_explicit(&node->lock, 1, memory_order_acquire)) {
+		while (atomic_load_explicit(&node->lock, memory_order_relaxed))
 			__builtin_ia32_pause();
 	}
 }
 
-static void fifo_unlock(struct fifo *f)
+static void fifo_unlock(struct fifo_node *node)
 {
-	atomic_store_explicit(&f->lock, 0, memory_order_release);
+	atomic_store_explicit(&node->lock, 0, memory_order_release);
 }
 
-/* Out of line, as the pool's are. */
-static __attribute__((noinline)) void *fifo_alloc(void *ctx)
+static void list_init(struct list *l)
 {
-	struct fifo_page *page = NULL;
-	struct fifo *f = ctx;
+	l->next = l->prev = l;
+}
 
-	fifo_lock(f);
-	if (f->free.next != &f->free) {
-		page = (struct fifo_page *)f->free.next;
-		f->free.next = page->list.next;
-		page->list.next->prev = &f->free;
+static bool list_is_empty(const struct list *l)
+{
+	return *(struct list *const volatile *)&l->next == l;
+}
+
+static void list_add_tail(struct list *l, struct list *head)
+{
+	l->next = head;
+	l->prev = head->prev;
+	head->prev->next = l;
+	head->prev = l;
+}
+
+static void list_del_init(struct list *l)
+{
+	l->prev->next = l->next;
+	l->next->prev = l->prev;
+	list_init(l);
+}
+
+/* Out of line, as the pool's are; the watermark is looked at on the way out. */
+static __attribute__((noinline)) int fifo_alloc(struct fifo *f, void *owner,
+						struct fifo_page **out)
+{
+	struct fifo_node *node = &f->node;
+	struct fifo_page *page = NULL;
+
+	fifo_lock(node);
+	if (!list_is_empty(&node->free)) {
+		page = (struct fifo_page *)node->free.next;
+		list_del_init(&page->list);
 		page->flags = 0;
 	}
-	fifo_unlock(f);
-	if (page)
-		atomic_fetch_sub_explicit(&f->nr_free, 1, memory_order_relaxed);
-	return page;
+	fifo_unlock(node);
+	if (!page)
+		return -ENOMEM;
+	atomic_fetch_sub_explicit(&f->nr_free, 1, memory_order_relaxed);
+	page->owner = owner;
+	if (atomic_load_explicit(&f->nr_free, memory_order_relaxed) < 32 &&
+	    !list_is_empty(&f->reclaimable))
+		f->nr_wakes++;
+	*out = page;
+	return 0;
 }
 
-static __attribute__((noinline)) void fifo_free(void *ctx, void *p)
+static __attribute__((noinline)) void fifo_free(struct fifo *f, struct fifo_page *page)
 {
-	struct fifo_page *page = p;
-	struct fifo *f = ctx;
+	struct fifo_node *node = f->section_node[page->section];
 
-	fifo_lock(f);
+	fifo_lock(node);
 	page->owner = NULL;
-	page->flags = 1;
-	page->list.next = &f->free;
-	page->list.prev = f->free.prev;
-	f->free.prev->next = &page->list;
-	f->free.prev = &page->list;
-	fifo_unlock(f);
+	list_add_tail(&page->list, page->poison ? &node->poisoned : &node->free);
+	page->flags = FIFO_IS_FREE;
+	fifo_unlock(node);
 	atomic_fetch_add_explicit(&f->nr_free, 1, memory_order_relaxed);
+}
+
+static void *fifo_take(void *ctx)
+{
+	struct fifo_page *page;
+
+	return fifo_alloc(ctx, NULL, &page) ? NULL : page;
+}
+
+static void fifo_give(void *ctx, void *page)
+{
+	fifo_free(ctx, page);
 }
 
 static void churn_fifo(struct worker *w, void *ctx)
 {
-	churn(w, ctx, fifo_alloc, fifo_free);
+	churn(w, ctx, fifo_take, fifo_give);
 }
 
 /* A list that went through itself often: its neighbours are none in memory. */
@@ -260,7 +308,10 @@ static struct fifo *make_fifo(unsigned int nr_pages)
 	if (!f || !order)
 		abort();
 	memset(f, 0, size);
-	f->free.next = f->free.prev = &f->free;
+	list_init(&f->node.free);
+	list_init(&f->node.poisoned);
+	list_init(&f->reclaimable);
+	f->section_node[0] = &f->node;
 	shuffle(order, nr_pages);
 	for (i = 0; i < nr_pages; i++)
 		fifo_free(f, &f->pages[order[i]]);

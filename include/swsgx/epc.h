@@ -418,6 +418,15 @@ struct sgx_epc_watermarks sgx_epc_watermarks(const struct sgx_epc_pool *pool);
 uint64_t sgx_epc_reclaim(struct sgx_epc_pool *pool, uint64_t nr);
 
 /**
+ * sgx_epc_reclaim_ahead() - evict some pages if fewer than the high watermark are free.
+ * For a thread that has a moment now, to spare itself, or others, the wait later.
+ * @nr: how many at most.
+ * Context: as sgx_epc_reclaim().
+ * Return: how many; 0 also when that is of no use for now.
+ */
+uint64_t sgx_epc_reclaim_ahead(struct sgx_epc_pool *pool, uint64_t nr);
+
+/**
  * sgx_epc_reclaim_background() - evict until free pages reach the high
  * watermark, or nothing more can be gained for now.
  * @stop: polled between batches; may be NULL.

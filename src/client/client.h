@@ -218,6 +218,14 @@ int client_paging_forked(struct client_encl *encl);
  */
 CLIENT_SIGSAFE bool client_fault_in(uint64_t addr, int prot);
 
+/**
+ * client_mailbox_fault() - the same, where the server looks for it anyway.
+ * @page: its address.  @result: 0 or -errno.
+ * Return: false when the server has to be called.
+ */
+CLIENT_SIGSAFE bool client_mailbox_fault(const struct client_encl *encl, uint64_t page, int prot,
+					 int *result);
+
 /** client_encl_is_lost() - is @encl gone because its machine is? */
 CLIENT_SIGSAFE bool client_encl_is_lost(const struct client_encl *encl);
 

@@ -21,22 +21,31 @@ static struct client_encl *encl_get_at(uint64_t addr)
 	return encl;
 }
 
-bool client_fault_in(uint64_t addr, int prot)
+static int call(const struct client_encl *encl, uint64_t page, int prot)
 {
-	struct proto_request req = {
+	const struct proto_request req = {
 		.magic = PROTO_MAGIC,
 		.op = PROTO_OP_FAULT,
-		.a = addr & SGX_PAGE_MASK,
+		.a = page,
 		.b = (uint64_t)prot,
+		.c = encl->number,
 	};
-	struct client_encl *encl = encl_get_at(addr);
 	struct proto_frame done = { .result = -1 };
+	const int ret = client_call(encl->sock, &req, &done, NULL);
+
+	return ret ? ret : (int)done.result;
+}
+
+bool client_fault_in(uint64_t addr, int prot)
+{
+	const uint64_t page = addr & SGX_PAGE_MASK;
+	struct client_encl *encl = encl_get_at(addr);
 	int ret;
 
 	if (!encl)
 		return false;
-	req.c = encl->number;
-	ret = client_call(encl->sock, &req, &done, NULL);
+	if (!client_mailbox_fault(encl, page, prot, &ret))
+		ret = call(encl, page, prot);
 	client_encl_put(encl);
-	return !ret && !done.result;
+	return !ret;
 }

@@ -486,13 +486,20 @@ void epc_page_set_leaked(struct sgx_epc_pool *pool, struct sgx_epc_page *page)
 	epc_unlock(&node->lock);
 }
 
-uint64_t epc_nr_free(struct sgx_epc_pool *pool)
+uint64_t epc_nr_listed(const struct sgx_epc_pool *pool)
 {
 	uint64_t nr = 0;
 	uint32_t i;
 
 	for (i = 0; i < pool->nr_nodes; i++)
 		nr += atomic_load_explicit(&pool->nodes[i].nr_free, memory_order_relaxed);
+	return nr;
+}
+
+uint64_t epc_nr_free(struct sgx_epc_pool *pool)
+{
+	const uint64_t nr = epc_nr_listed(pool);
+
 	/* Looking at the caches takes them from where they are in use. */
 	return nr < pool->watermarks.high ? nr + epc_nr_cached(pool, NULL) : nr;
 }

@@ -325,6 +325,9 @@ bool epc_page_hand_over(struct sgx_epc_pool *pool, struct sgx_epc_page *page,
  */
 uint64_t epc_nr_free(struct sgx_epc_pool *pool);
 
+/** epc_nr_listed() - those in lists, which nobody's cache has to be looked at for. */
+uint64_t epc_nr_listed(const struct sgx_epc_pool *pool);
+
 /**
  * epc_group_charge() - one page more for @group.
  * @group: NULL for none.  Return: false when it is at its limit.

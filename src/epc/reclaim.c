@@ -219,6 +219,13 @@ uint64_t sgx_epc_reclaim(struct sgx_epc_pool *pool, uint64_t nr)
 	return total;
 }
 
+uint64_t sgx_epc_reclaim_ahead(struct sgx_epc_pool *pool, uint64_t nr)
+{
+	struct request req = { .pool = pool, .max = nr };
+
+	return epc_nr_listed(pool) < pool->watermarks.high ? reclaim(&req) : 0;
+}
+
 void sgx_epc_reclaim_background(struct sgx_epc_pool *pool, const atomic_bool *stop)
 {
 	struct request req = { .pool = pool, .max = EPC_EVICT_BATCH };

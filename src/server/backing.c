@@ -2,7 +2,8 @@
 /*
  * Memory for pages that were written out: pages of one large, sparse mapping,
  * so that neither alignment nor many mappings cost anything.  What is free is
- * given back to the system at once.
+ * given back to the system, but for a few pages that are likely to be needed again:
+ * where one page is written out for each that comes back, the system is not asked.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -41,7 +42,9 @@ void *backing_alloc(struct backing *b)
 	uint32_t i = NONE;
 
 	pthread_mutex_lock(&b->lock);
-	if (b->free_head != NONE) {
+	if (b->nr_kept) {
+		i = b->kept[--b->nr_kept];
+	} else if (b->free_head != NONE) {
 		i = b->free_head;
 		b->free_head = b->next[i];
 	} else if (b->nr_used < b->nr_pages) {
@@ -51,10 +54,24 @@ void *backing_alloc(struct backing *b)
 	return i == NONE ? NULL : b->pages + (size_t)i * SGX_PAGE_SIZE;
 }
 
+static bool keep(struct backing *b, uint32_t i)
+{
+	bool kept;
+
+	pthread_mutex_lock(&b->lock);
+	kept = b->nr_kept < BACKING_MAX_KEPT;
+	if (kept)
+		b->kept[b->nr_kept++] = i;
+	pthread_mutex_unlock(&b->lock);
+	return kept;
+}
+
 void backing_free(struct backing *b, void *p)
 {
 	const uint32_t i = (uint32_t)(((uint8_t *)p - b->pages) / SGX_PAGE_SIZE);
 
+	if (keep(b, i))
+		return;
 	madvise(p, SGX_PAGE_SIZE, MADV_DONTNEED);
 	pthread_mutex_lock(&b->lock);
 	b->next[i] = b->free_head;

@@ -278,18 +278,18 @@ static int64_t serve_may_map(struct call *call, const struct proto_request *req)
 
 /* --- page faults ------------------------------------------------------------ */
 
-static int64_t serve_fault(struct device *dev, const struct proto_request *req)
+int call_fault(struct device *dev, uint64_t la, uint64_t prot, uint64_t number)
 {
-	struct toucher by = { .number = req->c };
+	struct toucher by = { .number = number };
 	struct sgx_encl_page_info page;
 	const struct device_range range = device_range(dev);
 
-	if (req->a % SGX_PAGE_SIZE || req->b & ~(uint64_t)SECINFO_RWX)
+	if (la % SGX_PAGE_SIZE || prot & ~(uint64_t)SECINFO_RWX)
 		return -EINVAL;
-	if (req->a - range.base >= range.size)
+	if (la - range.base >= range.size)
 		return -EFAULT;
-	return sgx_encl_fault(uapi_encl_encl(dev->encl), req->a - range.base, (uint8_t)req->b,
-			      &by, &page);
+	return sgx_encl_fault(uapi_encl_encl(dev->encl), la - range.base, (uint8_t)prot, &by,
+			      &page);
 }
 
 /* The process's userfaultfds follow the request, on the reply socket. */
@@ -455,7 +455,10 @@ static void serve_enclave(struct call *call, const struct proto_request *req,
 		done->outcome = serve_enclu(call->dev, req);
 		break;
 	case PROTO_OP_FAULT:
-		done->result = serve_fault(call->dev, req);
+		done->result = call_fault(call->dev, req->a, req->b, req->c);
+		/* It will not be the last. */
+		if (!done->result)
+			mailboxes_open(call->dev->server->mailboxes, call->dev);
 		break;
 	case PROTO_OP_JOIN:
 		done->result = serve_join(call, req, &done->base);

@@ -147,6 +147,7 @@ static void leave_all(void *ctx, const uint64_t *pages)
 
 static void close_enclave(struct device *dev)
 {
+	mailboxes_forget(dev->server->mailboxes, dev);
 	spaces_destroy(dev);
 	/*
 	 * Every process that could be inside has closed or died: whatever the

@@ -150,6 +150,8 @@ struct device {
 	struct space *spaces;
 	unsigned int nr_spaces, sweep_at;
 	uint64_t last_space;
+	bool mailbox_is_open;	/* guarded by mailboxes.lock */
+	uint32_t heard;		/* its bell, when it was last looked through; likewise */
 	/* Processes that have the memory, and those of them in spaces. */
 	atomic_uint nr_attached, nr_joined;
 	pthread_mutex_t calls_lock;	/* guards nr_calls, and what is watched for */
@@ -287,12 +289,16 @@ int killed_free_tcs(struct device *dev, uint64_t la);
 
 /* --- backing.c: memory for pages that were written out ------------------------- */
 
+#define BACKING_MAX_KEPT 128u
+
 struct backing {
 	uint8_t *pages;
 	uint32_t nr_pages;
 	pthread_mutex_t lock;	/* guards all below */
 	uint32_t *next;		/* of a free page, in the list */
 	uint32_t free_head, nr_used;
+	uint32_t kept[BACKING_MAX_KEPT];	/* free pages with their memory, */
+	uint32_t nr_kept;			/* the last one to be used first */
 };
 
 int backing_init(struct backing *b);
@@ -301,6 +307,22 @@ void backing_finish(struct backing *b);
 /** backing_alloc() - one page, page aligned; NULL without memory. */
 void *backing_alloc(struct backing *b);
 void backing_free(struct backing *b, void *p);
+
+/* --- mailbox.c: the thread that serves bursts of faults -------------------------- */
+
+struct mailboxes;
+
+struct mailboxes *mailboxes_create(struct sgx_epc_pool *pool);
+void mailboxes_destroy(struct mailboxes *m);
+
+/** mailboxes_open() - let faults of @dev, which has an enclave, come without calls, if there is room. */
+void mailboxes_open(struct mailboxes *m, struct device *dev);
+
+/** mailboxes_forget() - no more of @dev; waits until nothing is done for it. */
+void mailboxes_forget(struct mailboxes *m, struct device *dev);
+
+/** mailboxes_make_room() - is the caller a thread that makes room when it is done? */
+bool mailboxes_make_room(void);
 
 /* --- pager.c: the thread that brings pages back --------------------------------- */
 
@@ -328,6 +350,13 @@ void pager_wake(struct pager *pager);
  * Takes @reply and a reference to @dev; blocks while the client answers.
  */
 void call_serve(struct device *dev, const struct proto_request *req, int reply);
+
+/**
+ * call_fault() - have the page at @la made for an access.
+ * @prot: SECINFO_R, _W or _X wanted.  @number: of the process that faulted.
+ * Nothing is taken on trust.  Return: 0 or -errno.
+ */
+int call_fault(struct device *dev, uint64_t la, uint64_t prot, uint64_t number);
 
 /**
  * call_copy_in() - read memory of the program.
@@ -476,6 +505,7 @@ struct server {
 	struct uapi_platform platform;
 	struct workers *workers;
 	struct pager *pager;
+	struct mailboxes *mailboxes;
 	struct backing backing;
 	struct pulse pulse;
 	char name[PROTO_NAME_MAX];

@@ -22,6 +22,8 @@
 #ifndef SWSGX_PROTO_H
 #define SWSGX_PROTO_H
 
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <swsgx/isa.h>
@@ -137,8 +139,49 @@ struct proto_data {
 #define PROTO_MAX_COUNTED 128u
 
 /*
+ * How page faults that come in bursts are asked about.  A thread of a client takes a
+ * free slot, fills it in, posts it and rings the bell; the server takes it, answers,
+ * and the thread frees it.  A state is a futex, and so is the bell.
+ *
+ * Only where the box is not CLOSED; otherwise, and where all slots are occupied, the
+ * fault is a call.  Who finds it CLOSED after ringing takes the post back if that was
+ * not taken.  A process that is killed while it waits leaves its slot occupied.
+ */
+enum proto_slot_state {
+	PROTO_SLOT_FREE,
+	PROTO_SLOT_CLAIMED,	/* being filled in */
+	PROTO_SLOT_POSTED,
+	PROTO_SLOT_TAKEN,	/* by the server */
+	PROTO_SLOT_DONE,	/* answered */
+};
+
+#define PROTO_SLOT_WAITS 0x80u	/* in POSTED or TAKEN: the client sleeps, wake it */
+
+struct proto_slot {
+	_Alignas(64) _Atomic uint32_t state;
+	_Atomic int32_t result;		/* as FAULT's */
+	_Atomic uint64_t la, prot, number; /* FAULT's a, b and c */
+	_Atomic uint32_t cpu;		/* the client runs on */
+};
+
+enum proto_box_state {
+	PROTO_BOX_CLOSED,
+	PROTO_BOX_AWAKE,	/* the server looks at the bell */
+	PROTO_BOX_ASLEEP,	/* it has to be woken, at the bell */
+};
+
+#define PROTO_NR_SLOTS 62u
+
+struct proto_mailbox {
+	_Atomic uint32_t bell;	/* counts posts */
+	_Alignas(64) _Atomic uint32_t state;
+	_Atomic uint32_t cpu;	/* the server runs on: nobody waits for his own by looking */
+	struct proto_slot slots[PROTO_NR_SLOTS];
+};
+
+/*
  * The second memory file of an enclave: one page with struct isa_encl_block and
- * the bounds of what follows, then a uint16_t a page of the enclave that
+ * the bounds of what follows, the mailbox, then a uint16_t a page of the enclave that
  * mirrors its EPCM entry.  The server only ever writes the mirror.
  */
 struct proto_shared {
@@ -149,9 +192,10 @@ struct proto_shared {
 	_Atomic uint64_t slots;
 	/* Theirs, too: 1 + offset of each ENCLU that was counted; 0: free. */
 	_Atomic uint64_t counted[PROTO_MAX_COUNTED];
+	_Alignas(SGX_PAGE_SIZE) struct proto_mailbox mailbox;
 };
 
-#define PROTO_MIRROR_OFFSET SGX_PAGE_SIZE
+#define PROTO_MIRROR_OFFSET (2 * SGX_PAGE_SIZE)
 
 /*
  * The files of ATTACH: the enclave's pages, the one above, and one of the machine's
@@ -168,6 +212,7 @@ struct proto_shared {
 #define MIRROR_VALID 0x80u
 #define MIRROR_PT_SHIFT 8
 
-_Static_assert(sizeof(struct proto_shared) <= PROTO_MIRROR_OFFSET, "one page");
+_Static_assert(sizeof(struct proto_shared) == PROTO_MIRROR_OFFSET &&
+	       offsetof(struct proto_shared, mailbox) == SGX_PAGE_SIZE, "a page each");
 
 #endif /* SWSGX_PROTO_H */

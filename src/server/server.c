@@ -75,7 +75,7 @@ static void port_wake_reclaimer(void *ctx)
 {
 	struct server *s = ctx;
 
-	if (s->pager)
+	if (s->pager && !mailboxes_make_room())
 		pager_wake(s->pager);
 }
 
@@ -266,6 +266,7 @@ void server_destroy(struct server *s)
 	if (s->vepc_listener >= 0)
 		close(s->vepc_listener);
 	control_close(&s->control);
+	mailboxes_destroy(s->mailboxes);
 	pager_destroy(s->pager);
 	sgx_epc_pool_destroy(s->pool);
 	backing_finish(&s->backing);
@@ -576,8 +577,9 @@ int server_run(struct server *s, const struct server_needs *needs)
 	}
 	/* Threads begin here: a machine may be created before its process forks. */
 	s->pager = pager_create(s->pool);
+	s->mailboxes = mailboxes_create(s->pool);
 	s->workers = workers_create();
-	ret = s->pager && s->workers ? watch_all(&loop, needs) : -ENOMEM;
+	ret = s->pager && s->mailboxes && s->workers ? watch_all(&loop, needs) : -ENOMEM;
 	if (!ret) {
 		pulse_begin(&s->pulse);
 		ret = run_loop(&loop, needs);

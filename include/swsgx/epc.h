@@ -297,11 +297,12 @@ struct sgx_epc_owner {
 /* --- allocation ------------------------------------------------------------ */
 
 #define SGX_ALLOC_RECLAIM (1u << 0)	/* may evict others; hold no enclave's lock */
+#define SGX_ALLOC_KEEP_LAST (1u << 1)	/* but not the only page of the enclave it is for */
 
 /**
  * sgx_alloc_epc_page() - take one free EPC page, nearest node first.
  * @owner: recorded for the ledger; must outlive the allocation; may be NULL.
- * @flags: SGX_ALLOC_RECLAIM or 0.
+ * @flags: SGX_ALLOC_RECLAIM, perhaps with SGX_ALLOC_KEEP_LAST, or 0.
  * @out: set on success only.
  * Does not run EREMOVE: the page is uninitialized already.  With
  * SGX_ALLOC_RECLAIM the caller gets the first page it evicts, whoever else waits.
@@ -418,8 +419,9 @@ struct sgx_epc_watermarks sgx_epc_watermarks(const struct sgx_epc_pool *pool);
 uint64_t sgx_epc_reclaim(struct sgx_epc_pool *pool, uint64_t nr);
 
 /**
- * sgx_epc_reclaim_ahead() - evict some pages if fewer than the high watermark are free.
+ * sgx_epc_reclaim_ahead() - evict some pages if fewer than the low watermark are free.
  * For a thread that has a moment now, to spare itself, or others, the wait later.
+ * Where few are evictable it takes none: they are all somebody needs to get on.
  * @nr: how many at most.
  * Context: as sgx_epc_reclaim().
  * Return: how many; 0 also when that is of no use for now.
@@ -576,7 +578,8 @@ int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
 
 /**
  * sgx_encl_fault() - make the page at @offset resident, for an access.
- * @prot: SECINFO_R | _W | _X that the page tables are to allow.
+ * @prot: SECINFO_R | _W | _X that the page tables are to allow; 0: not an access of
+ * an instruction, which needs its own page as well.
  * @by: whose access, for epc_mm_ops.map; NULL: nobody's in particular.
  * @out: set on success only.
  * Reloads a page that was evicted.  A page that does not exist is augmented when

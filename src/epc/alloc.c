@@ -230,7 +230,8 @@ static int reclaim_round(struct sgx_epc_pool *pool, const struct sgx_epc_owner *
 		return nothing_evictable(pool, idle);
 	if (err)
 		return err;
-	if (epc_reclaim_one(pool, group, owner, page) || progress(pool) != before) {
+	if (epc_reclaim_one(pool, group, owner, flags & SGX_ALLOC_KEEP_LAST, page) ||
+	    progress(pool) != before) {
 		*idle = 0;
 		return 0;
 	}

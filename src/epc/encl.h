@@ -220,6 +220,7 @@ static inline bool epc_pool_can_page(const struct sgx_epc_pool *pool)
 struct epc_stock {
 	struct sgx_epc_page *pages[EPC_STOCK_MAX];
 	unsigned int nr;
+	bool keep_last;		/* see SGX_ALLOC_KEEP_LAST */
 };
 
 /** epc_stock_fill() - have at least @nr pages; holds no lock.  Return: 0 or the allocator's. */

@@ -91,7 +91,7 @@ static int fault_locked(struct sgx_encl *encl, uint64_t offset, uint8_t prot, vo
 int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot, void *by,
 		   struct sgx_encl_page_info *out)
 {
-	struct epc_stock stock = { .nr = 0 };
+	struct epc_stock stock = { .keep_last = prot };
 	struct epc_encl_page *rec;
 	int err;
 

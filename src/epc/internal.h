@@ -355,12 +355,14 @@ uint64_t epc_nr_evictable(struct sgx_epc_pool *pool, const struct sgx_epc_group 
  * epc_reclaim_one() - evict a batch; its first page is the caller's.
  * @group: from this group only; NULL from all.
  * @owner: who the page is for; may be NULL.
+ * @keep_last: not the only one of @owner's enclave.
  * @page: set through epc_page_hand_over() when a page was evicted, else untouched;
  * the others of the batch are freed.
  * Context: holds no lock.  Return: pages evicted, @page included.
  */
 uint64_t epc_reclaim_one(struct sgx_epc_pool *pool, struct sgx_epc_group *group,
-			 const struct sgx_epc_owner *owner, struct sgx_epc_page **page);
+			 const struct sgx_epc_owner *owner, bool keep_last,
+			 struct sgx_epc_page **page);
 
 /* --- leaks ------------------------------------------------------------------- */
 

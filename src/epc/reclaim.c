@@ -96,6 +96,7 @@ struct request {
 	const struct sgx_epc_owner *owner;
 	struct sgx_epc_page **page;	/* NULL: no page is wanted, or it is there */
 	uint64_t max;
+	bool keep_last;			/* not the only one of @owner's enclave */
 };
 
 static unsigned int batch_size(const struct sgx_encl *encl, uint64_t max)
@@ -105,6 +106,15 @@ static unsigned int batch_size(const struct sgx_encl *encl, uint64_t max)
 	if (max > EPC_EVICT_BATCH)
 		max = EPC_EVICT_BATCH;
 	return (unsigned int)(nr < max ? nr : max);
+}
+
+/*
+ * An instruction and what it works on are two pages: an enclave that had to give its
+ * only one for the other would fault for ever.
+ */
+static bool is_last_of_its_own(const struct sgx_encl *encl, const struct request *req)
+{
+	return req->keep_last && req->owner == &encl->owner && nr_evictable(encl, NULL) == 1;
 }
 
 static unsigned int evict_locked(struct sgx_encl *encl, uint64_t max, struct sgx_epc_page **freed)
@@ -126,7 +136,7 @@ static unsigned int evict_from(struct sgx_encl *encl, struct request *req)
 	unsigned int nr, first = 0;
 
 	epc_lock(&encl->lock, &req->pool->port);
-	nr = evict_locked(encl, req->max, freed);
+	nr = is_last_of_its_own(encl, req) ? 0 : evict_locked(encl, req->max, freed);
 	/* While the pages' owner is sure to exist, and who it is charged to. */
 	while (first < nr && req->page) {
 		if (epc_page_hand_over(req->pool, freed[first], req->group, req->owner)) {
@@ -196,10 +206,11 @@ static uint64_t reclaim(struct request *req)
 }
 
 uint64_t epc_reclaim_one(struct sgx_epc_pool *pool, struct sgx_epc_group *group,
-			 const struct sgx_epc_owner *owner, struct sgx_epc_page **page)
+			 const struct sgx_epc_owner *owner, bool keep_last,
+			 struct sgx_epc_page **page)
 {
 	struct request req = {
-		.pool = pool, .group = group, .owner = owner, .page = page,
+		.pool = pool, .group = group, .owner = owner, .page = page, .keep_last = keep_last,
 		.max = EPC_EVICT_BATCH,
 	};
 
@@ -219,11 +230,19 @@ uint64_t sgx_epc_reclaim(struct sgx_epc_pool *pool, uint64_t nr)
 	return total;
 }
 
+/* With fewer pages than so many times the low watermark, none is to spare. */
+#define MIN_SPARE 4u
+
 uint64_t sgx_epc_reclaim_ahead(struct sgx_epc_pool *pool, uint64_t nr)
 {
+	const uint64_t low = pool->watermarks.low;
 	struct request req = { .pool = pool, .max = nr };
 
-	return epc_nr_listed(pool) < pool->watermarks.high ? reclaim(&req) : 0;
+	/* The first answer is cheap, and mostly enough. */
+	if (epc_nr_listed(pool) >= low || epc_nr_free(pool) >= low ||
+	    epc_nr_evictable(pool, NULL) < MIN_SPARE * low)
+		return 0;
+	return reclaim(&req);
 }
 
 void sgx_epc_reclaim_background(struct sgx_epc_pool *pool, const atomic_bool *stop)

@@ -12,7 +12,9 @@
 int epc_stock_fill(struct sgx_encl *encl, struct epc_stock *stock, unsigned int nr)
 {
 	while (stock->nr < nr) {
-		const int err = sgx_alloc_epc_page(encl->pool, &encl->owner, SGX_ALLOC_RECLAIM,
+		const unsigned int flags =
+			SGX_ALLOC_RECLAIM | (stock->keep_last ? SGX_ALLOC_KEEP_LAST : 0);
+		const int err = sgx_alloc_epc_page(encl->pool, &encl->owner, flags,
 						   &stock->pages[stock->nr]);
 
 		if (err)

@@ -778,6 +778,63 @@ static void the_smallest_epc_serves_many(void **state)
 	finish_clean(&f);
 }
 
+/* Beside the SECS and the VA page: one page to run on, or the instruction and its operand. */
+static void room_for_one_page_is_no_room_to_run(void **state)
+{
+	struct sgx_encl_page_info info;
+	struct subject s, other;
+	struct fake f;
+
+	start_over(&f, 3);
+	make(&f, &s, 1, 1);
+	assert_int_equal(fault(&s, 100), -ENOMEM);
+	assert_true(is_resident(&s, 0));
+	assert_contents(&s, 0, 1);
+	/* The processor's own accesses need no other page. */
+	assert_int_equal(sgx_encl_fault(s.encl, 100 * 4096, 0, NULL, &info), 0);
+	assert_false(is_resident(&s, 0));
+	/* Others get it, for it is not of use where it is. */
+	assert_int_equal(open_subject(&f, &other, 2, NULL), 0);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1), 2);
+	sgx_encl_release(other.encl);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+
+	start_over(&f, 4);
+	make(&f, &s, 1, 1);
+	for (uint64_t i = 0; i < 8; i++)
+		assert_int_equal(fault(&s, 100 + i), 0);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void ahead_takes_a_batch_where_there_is_plenty(void **state)
+{
+	struct sgx_epc_watermarks marks;
+	struct subject s;
+	struct fake f;
+	uint64_t i = 0;
+
+	start_over(&f, 1024);
+	make(&f, &s, 1, 1500);
+	marks = sgx_epc_watermarks(f.pool);
+	while (sgx_epc_stat_total(f.pool).free >= marks.low)
+		assert_int_equal(fault(&s, 2000 + i++), 0);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8), 8);
+	while (sgx_epc_stat_total(f.pool).free < marks.low)
+		assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8), 8);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8), 0);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+
+	/* All that a small one has is in use. */
+	start_over(&f, 5);
+	make(&f, &s, 1, 6);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8), 0);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
 static void f59_background_stops_at_the_high_watermark(void **state)
 {
 	struct sgx_epc_watermarks marks;
@@ -1016,6 +1073,8 @@ int main(void)
 		cmocka_unit_test(a_group_at_its_limit_evicts_from_itself),
 		cmocka_unit_test(a_group_too_small_for_its_enclave_says_enomem),
 		cmocka_unit_test(the_smallest_epc_serves_many),
+		cmocka_unit_test(room_for_one_page_is_no_room_to_run),
+		cmocka_unit_test(ahead_takes_a_batch_where_there_is_plenty),
 		cmocka_unit_test(f59_background_stops_at_the_high_watermark),
 		cmocka_unit_test(each_call_of_each_leaf_fails_in_turn),
 		cmocka_unit_test(each_leaf_breaks_down_in_turn),

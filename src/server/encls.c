@@ -58,12 +58,16 @@ static const struct isa_mmu kernel_mmu = {
 	.write = kernel_write,
 };
 
+void processor_init_lp(struct processor *p)
+{
+	isa_lp_init(&p->lp, p->machine, &kernel_mmu, p, 0);
+}
+
 static struct isa_outcome encls(struct processor *p, uint32_t leaf, uint64_t rbx, uint64_t rcx,
 				uint64_t rdx)
 {
-	struct isa_lp lp;
+	struct isa_lp lp = p->lp;
 
-	isa_lp_init(&lp, p->machine, &kernel_mmu, p, 0);
 	lp.rbx = rbx;
 	lp.rcx = rcx;
 	lp.rdx = rdx;
@@ -108,9 +112,8 @@ static struct isa_outcome op_einit(void *ctx, const struct sgx_sigstruct *sigstr
 	/* The operands' alignment is the leaf's, not the caller's. */
 	_Alignas(4096) struct sgx_sigstruct sig = *sigstruct;
 	_Alignas(512) struct sgx_einittoken tok = *token;
-	struct isa_lp lp;
+	struct isa_lp lp = p->lp;
 
-	isa_lp_init(&lp, p->machine, &kernel_mmu, p, 0);
 	isa_wrmsr_lepubkeyhash(&lp, lepubkeyhash);
 	lp.rbx = (uintptr_t)&sig;
 	lp.rcx = direct_map(secs);

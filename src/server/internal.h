@@ -53,6 +53,7 @@ struct placement {
 
 struct processor {
 	struct isa_machine *machine;
+	struct isa_lp lp;		/* as the kernel's are before each leaf */
 	uint8_t *arena;
 	size_t arena_size;
 	struct placement *placed;	/* by frame */
@@ -95,6 +96,9 @@ void pulse_begin(struct pulse *pulse);
 void pulse_end(struct pulse *pulse);
 
 /* --- encls.c: what the manager asks of a machine ---------------------------- */
+
+/** processor_init_lp() - once there is the machine. */
+void processor_init_lp(struct processor *p);
 
 /** processor_ops() - the manager's ENCLS table over @p. */
 struct epc_encls_ops processor_ops(struct processor *p);

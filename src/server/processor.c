@@ -62,13 +62,17 @@ static int power_on(struct processor *p, const struct server_config *server_conf
 		.intercept = server_config->inject ? inject_intercept : NULL,
 		.intercept_ctx = server_config->inject,
 	};
+	int ret;
 
 	host_xsave_sizes(config.xsave_size);
 	if (random_bytes(config.seed, sizeof(config.seed)) ||
 	    random_bytes(config.owner_epoch, sizeof(config.owner_epoch)) ||
 	    random_bytes(config.boot_random, sizeof(config.boot_random)))
 		return -EIO;
-	return isa_machine_create(&config, &p->machine);
+	ret = isa_machine_create(&config, &p->machine);
+	if (!ret)
+		processor_init_lp(p);
+	return ret;
 }
 
 int processor_create(struct processor *p, const struct server_config *config)

@@ -119,6 +119,17 @@ class Guest:
                 return mark is None
             self.text += data.decode(errors="replace").replace("\r", "")
 
+    def until_stopped(self, limit=LIMIT):
+        """Read until the guest has switched itself off; for -no-shutdown.  False when it does not."""
+        end = time.monotonic() + limit
+        stopped = False
+        while not stopped and time.monotonic() < end:
+            self.until(limit=1)
+            # The first words of the guest come after QEMU has made its socket.
+            stopped = self.text and self.qmp(("query-status", {}))[0]["status"] == "shutdown"
+        self.until(limit=1)
+        return stopped
+
     def go_on(self):
         """Answer a `read` of the script."""
         self.process.stdin.write(b"\n")

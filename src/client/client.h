@@ -350,6 +350,7 @@ struct client_thread {
 	uint64_t rsp_outside, rbp_outside, aep;
 	stack_t user_stack;	/* the program's sigaltstack */
 	int tid;
+	uint64_t stack_page;	/* where its thread was last when it was asked for its number */
 	struct client_thread *next;
 };
 

@@ -49,7 +49,9 @@ static bool has_fsgsbase;
 
 /*
  * A thread made by a bare clone() has the thread-local storage of its creator.
- * As soon as there is one, records are found by the number of the thread.
+ * As soon as there is one, records are found by the number of the thread.  That it
+ * was made shows in the call, or, where the program made the system call by itself,
+ * when it needs a record.
  */
 static _Atomic bool tls_is_shared;
 static struct client_thread *threads;	/* guarded by the lock */
@@ -178,8 +180,27 @@ static struct client_thread *by_number(void)
 	return thread;
 }
 
+/*
+ * Is @self another's, with whom this thread shares thread-local storage?  To ask the
+ * kernel who we are takes longer than to enter an enclave.  But two threads are not
+ * on one page of stack, so it is only asked when the page is another than last time.
+ */
+static bool is_anothers(void)
+{
+	const uint64_t page = (uintptr_t)__builtin_frame_address(0) & SGX_PAGE_MASK;
+
+	if (page == self->stack_page)
+		return false;
+	if (self->tid != this_tid() && !client_is_borrowed())
+		return true;
+	self->stack_page = page;
+	return false;
+}
+
 struct client_thread *client_thread_self(void)
 {
+	if (self && !tls_is_shared && is_anothers())
+		tls_is_shared = true;
 	if (tls_is_shared)
 		return by_number();
 	if (!self) {

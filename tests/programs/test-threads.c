@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -200,6 +201,74 @@ static void start_bare(unsigned int i)
 			  &b->alive) > 0);
 }
 
+/* As clone(), without libc, or anybody, knowing. */
+static long clone_silently(int (*fn)(void *), void *stack, unsigned long flags, void *arg,
+			   volatile pid_t *alive)
+{
+	void **top = (void **)stack - 2;
+	register long r10 __asm__("r10") = (long)alive;
+	register long r8 __asm__("r8") = 0;
+	long ret = SYS_clone;
+
+	top[0] = (void *)(uintptr_t)fn;
+	top[1] = arg;
+	__asm__ volatile("syscall\n\t"
+			 "test %0, %0\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "pop %%rax\n\t"
+			 "pop %%rdi\n\t"
+			 "call *%%rax\n\t"
+			 "mov %%eax, %%edi\n\t"
+			 "mov %[exit], %%eax\n\t"
+			 "syscall\n"
+			 "1:"
+			 : "+a"(ret)
+			 : "D"(flags), "S"(top), "d"(0), "r"(r10), "r"(r8), [exit] "i"(SYS_exit)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+static int bare_thread_by_vdso(void *arg)
+{
+	struct bare *b = arg;
+
+	for (unsigned int n = 0; n < 20; n++) {
+		struct sgx_enclave_run run = { 0 };
+
+		b->op = (struct test_op){ .kind = OP_COMPUTE, .value = ROUNDS / 10 + b->i };
+		test_call(&encl, test_tcs(&encl, b->i), ENCLU_EENTER, &b->op, &run);
+		b->good += run.function == ENCLU_EEXIT && b->op.result == b->expected;
+	}
+	return 0;
+}
+
+static void threads_nobody_was_told_of_enter_by_the_vdso(void **state)
+{
+	struct test_op op = { .kind = OP_NOP };
+	bool alive;
+
+	test_enter(&encl, 0, &op);
+	for (unsigned int i = 0; i < NR_BARE; i++) {
+		struct bare *b = &bare[i];
+
+		*b = (struct bare){ .i = i + 1, .expected = op_compute(ROUNDS / 10 + i + 1),
+				    .alive = 1 };
+		assert_true(clone_silently(bare_thread_by_vdso, b->stack + BARE_STACK, CLONE_BARE,
+					   b, &b->alive) > 0);
+	}
+	do {
+		op = (struct test_op){ .kind = OP_COMPUTE, .value = 100000 };
+		test_enter(&encl, 0, &op);
+		assert_int_equal(op.result, op_compute(100000));
+		alive = false;
+		for (unsigned int i = 0; i < NR_BARE; i++)
+			alive |= bare[i].alive;
+	} while (alive);
+	for (unsigned int i = 0; i < NR_BARE; i++)
+		assert_int_equal(bare[i].good, 20);
+}
+
 static void threads_that_share_one_libc_enter(void **state)
 {
 	const struct itimerval every = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
@@ -227,6 +296,31 @@ static void threads_that_share_one_libc_enter(void **state)
 		assert_false(bare[i].wrong_gs);
 	}
 	assert_true(bare_signals > 0);
+}
+
+static int block_segv(void *arg)
+{
+	sigset_t segv;
+
+	sigemptyset(&segv);
+	sigaddset(&segv, SIGSEGV);
+	sigprocmask(SIG_BLOCK, &segv, NULL);
+	return 0;
+}
+
+static void what_one_of_them_blocks_all_have_blocked(void **state)
+{
+	struct bare *b = &bare[0];
+	sigset_t blocked;
+
+	b->alive = 1;
+	assert_true(clone(block_segv, b->stack + BARE_STACK, CLONE_BARE, NULL, NULL, NULL,
+			  &b->alive) > 0);
+	while (b->alive)
+		sched_yield();
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	assert_true(sigismember(&blocked, SIGSEGV));
+	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 }
 
 /* --- threads that end in a handler --------------------------------------------------------- */
@@ -274,7 +368,9 @@ int main(void)
 		cmocka_unit_test(another_tcs_is_free_meanwhile),
 		cmocka_unit_test(a_tcs_left_by_one_thread_serves_another),
 		cmocka_unit_test(four_threads_enter_at_full_speed),
+		cmocka_unit_test(threads_nobody_was_told_of_enter_by_the_vdso),
 		cmocka_unit_test(threads_that_share_one_libc_enter),
+		cmocka_unit_test(what_one_of_them_blocks_all_have_blocked),
 		cmocka_unit_test(thread_can_end_in_a_handler_and_another_resume),
 	};
 

@@ -28,7 +28,8 @@ static struct {
 
 uint64_t __wrap_epc_nr_evictable(struct sgx_epc_pool *pool, const struct sgx_epc_group *group);
 uint64_t __wrap_epc_reclaim_one(struct sgx_epc_pool *pool, struct sgx_epc_group *group,
-				const struct sgx_epc_owner *owner, struct sgx_epc_page **page);
+				const struct sgx_epc_owner *owner, bool keep_last,
+				struct sgx_epc_page **page);
 
 static bool is_of(const struct sgx_epc_page *page, const struct sgx_epc_group *group)
 {
@@ -45,7 +46,8 @@ uint64_t __wrap_epc_nr_evictable(struct sgx_epc_pool *pool, const struct sgx_epc
 }
 
 uint64_t __wrap_epc_reclaim_one(struct sgx_epc_pool *pool, struct sgx_epc_group *group,
-				const struct sgx_epc_owner *owner, struct sgx_epc_page **page)
+				const struct sgx_epc_owner *owner, bool keep_last,
+				struct sgx_epc_page **page)
 {
 	struct sgx_epc_page *victim;
 	uint64_t i = script.nr_evictable;

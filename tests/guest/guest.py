@@ -18,6 +18,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 # Linux 6.12 uses it, and then dies of a double fault in every QEMU 7.2.
 CPU = ("Skylake-Client-v4,-pcid,-x2apic,-tsc-deadline,-invpcid,-rdseed,-spec-ctrl,-3dnowprefetch,"
        "-xsavec,-xsaves,-cx16")
+INTERRUPTS = 0x200  # in RFLAGS
 LIMIT = 240  # seconds for one guest; a loaded machine is slow
 
 # What the kernel says when something of SGX went wrong, or anything at all.
@@ -119,16 +120,17 @@ class Guest:
                 return mark is None
             self.text += data.decode(errors="replace").replace("\r", "")
 
-    def until_stopped(self, limit=LIMIT):
-        """Read until the guest has switched itself off; for -no-shutdown.  False when it does not."""
+    def until_halted(self, limit=LIMIT):
+        """Read until the processor has halted for good.  False when it does not."""
         end = time.monotonic() + limit
-        stopped = False
-        while not stopped and time.monotonic() < end:
+        while time.monotonic() < end:
             self.until(limit=1)
             # The first words of the guest come after QEMU has made its socket.
-            stopped = self.text and self.qmp(("query-status", {}))[0]["status"] == "shutdown"
-        self.until(limit=1)
-        return stopped
+            regs = self.text and self.monitor("info registers")
+            if regs and "HLT=1" in regs and not int(re.search(r"RFL=(\w+)", regs)[1], 16) & INTERRUPTS:
+                self.until(limit=1)
+                return True
+        return False
 
     def go_on(self):
         """Answer a `read` of the script."""

@@ -297,6 +297,13 @@ CLIENT_SIGSAFE int client_connect_socket(const char *name, bool cloexec);
 CLIENT_SIGSAFE const char *client_device_of(int fd);
 
 /**
+ * client_copy() - copy @n bytes from memory of the program at @addr to @ours, or back.
+ *
+ * Return: false when that memory is not there, or not as it must be.
+ */
+CLIENT_SIGSAFE bool client_copy(uint64_t addr, void *ours, size_t n, bool write);
+
+/**
  * client_send_ahead() - let @n bytes at @addr of the program travel with a request.
  * Return: false when they cannot be read; the server will find that out.
  */

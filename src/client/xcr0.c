@@ -165,23 +165,13 @@ static bool is_inside(const struct client_encl *encl, uint64_t la)
 	return la - encl->base < encl->size;
 }
 
-/* Memory outside of the enclave: the kernel says whether it is there. */
-static bool copy_outside(uint64_t la, void *ours, size_t n, bool write)
-{
-	const struct { void *base; size_t size; } local = { ours, n }, remote = { (void *)la, n };
-
-	return sys_call6(write ? SYS_process_vm_writev : SYS_process_vm_readv,
-			 sys_call(SYS_getpid, 0, 0, 0, 0), (long)&local, 1, (long)&remote, 1,
-			 0) == (long)n;
-}
-
 static bool copy_part(const struct client_encl *encl, uint64_t la, void *ours, size_t n,
 		      bool write, struct isa_event *event)
 {
 	uint8_t *page;
 
 	if (!is_inside(encl, la))
-		return copy_outside(la, ours, n, write) || pf(event, la, write);
+		return client_copy(la, ours, n, write) || pf(event, la, write);
 	pf(event, la, write);
 	if (!client_may_access(event))
 		return false;

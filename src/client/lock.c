@@ -47,7 +47,7 @@ static __thread struct {
 extern const char client_lock_kick_ud2[] __attribute__((visibility("hidden")));
 
 /* Be in a handler again, with a context of which the signal's own can be made. */
-static __attribute__((noinline, noclone)) void kick(void)
+static __attribute__((noinline)) void kick(void)
 {
 	__asm__ volatile(".globl client_lock_kick_ud2\n"
 			 ".hidden client_lock_kick_ud2\n"

@@ -286,10 +286,12 @@ void sgx_epc_group_set_limit(struct sgx_epc_group *group, uint64_t limit);
 /** sgx_epc_group_usage() - pages its owners hold now. */
 uint64_t sgx_epc_group_usage(const struct sgx_epc_group *group);
 
+#define SGX_CLIENT_NAME 16u
+
 /* Who holds a page: what the ledger says of its last owner. */
 struct sgx_epc_owner {
 	uint64_t encl_id;	/* 0: none */
-	uint64_t client_id;	/* 0: none */
+	char client[SGX_CLIENT_NAME];	/* what people call it: its process may be gone; "": none */
 	int32_t pid;		/* 0: unknown */
 	struct sgx_epc_group *group;	/* whose limit counts; NULL: none */
 };

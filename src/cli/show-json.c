@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <jansson.h>
 
@@ -248,7 +249,8 @@ static json_t *owner_of(const struct control_leak *leak)
 	json_t *o = json_object();
 
 	put_number(&o, "enclave", leak->owner.encl_id);
-	put_number(&o, "client", leak->owner.client_id);
+	put(&o, "client", json_stringn(leak->owner.client,
+				       strnlen(leak->owner.client, sizeof(leak->owner.client))));
 	put(&o, "process", json_integer(leak->owner.pid));
 	return o;
 }

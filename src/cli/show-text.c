@@ -209,6 +209,7 @@ void show_leak(FILE *out, const char *indent, const struct control_leak *leak)
 		"in %s; ", indent, when, leak->pa, leak->section, leak->node, value,
 		(unsigned int)value, leak_result_name(leak), leak->site);
 	show_epcm(out, leak);
-	fprintf(out, "; enclave %" PRIu64 ", client %" PRIu64 ", process %d\n",
-		leak->owner.encl_id, leak->owner.client_id, (int)leak->owner.pid);
+	fprintf(out, "; enclave %" PRIu64 ", client %.*s, process %d\n", leak->owner.encl_id,
+		(int)sizeof(leak->owner.client), leak->owner.client[0] ? leak->owner.client : "?",
+		(int)leak->owner.pid);
 }

@@ -4,6 +4,8 @@
  * is ours.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -97,6 +99,27 @@ static int open_enclave(struct device *dev)
 			      &dev->encl);
 }
 
+/* As ps(1) has it, in letters that can be shown anywhere; "" when it cannot be had. */
+static void name_of(pid_t pid, char name[SGX_CLIENT_NAME])
+{
+	char path[32];
+	ssize_t n = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, name, SGX_CLIENT_NAME - 1);
+		close(fd);
+	}
+	while (n > 0 && name[n - 1] == '\n')
+		n--;
+	name[n > 0 ? n : 0] = 0;
+	for (char *c = name; *c; c++)
+		if (*c <= ' ' || *c > '~')
+			*c = '?';
+}
+
 int device_open(struct server *s, int sock, bool is_vepc, struct device **out)
 {
 	struct ucred peer = { 0 };
@@ -110,7 +133,7 @@ int device_open(struct server *s, int sock, bool is_vepc, struct device **out)
 	dev->server = s;
 	dev->sock = sock;
 	dev->owner.encl_id = atomic_fetch_add(&s->next_id, 1) + 1;
-	dev->owner.client_id = (uint64_t)peer.pid;
+	name_of(peer.pid, dev->owner.client);
 	dev->owner.pid = peer.pid;
 	atomic_init(&dev->refs, 1);
 	encl_memory_init(&dev->mem);

@@ -15,7 +15,7 @@ static const _Alignas(4096) struct sgx_secs secs_source = { .size = SIZE, .basea
 static const _Alignas(4096) uint8_t page_source[4096];
 static const _Alignas(4096) struct sgx_sigstruct sigstruct;
 static const struct sgx_encl_config encl_config = {
-	.owner = { .encl_id = 5, .client_id = 6, .pid = 7 },
+	.owner = { .encl_id = 5, .client = "a client", .pid = 7 },
 	.cookie = (void *)&encl_config,
 };
 static const uint64_t hash[4] = { 11, 12, 13, 14 };

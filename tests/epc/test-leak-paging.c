@@ -20,7 +20,7 @@ static const _Alignas(4096) struct sgx_sigstruct sigstruct;
 static const _Alignas(4096) uint8_t page_source[4096];
 static const struct sgx_secinfo reg = { .flags = SECINFO_R | SECINFO_W | SECINFO_PT(PT_REG) };
 static const struct sgx_encl_config encl_config = {
-	.owner = { .encl_id = 5, .client_id = 6, .pid = 7 },
+	.owner = { .encl_id = 5, .client = "a client", .pid = 7 },
 	.cookie = COOKIE,
 };
 

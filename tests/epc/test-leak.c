@@ -15,7 +15,7 @@ static const _Alignas(4096) struct sgx_secs secs_source = { .size = 1 << 20, .ba
 static const _Alignas(4096) uint8_t page_source[4096];
 static const struct sgx_secinfo reg = { .flags = SECINFO_R | SECINFO_PT(PT_REG) };
 static const struct sgx_encl_config encl_config = {
-	.owner = { .encl_id = 0x1122334455667788, .client_id = 42, .pid = 4711 },
+	.owner = { .encl_id = 0x1122334455667788, .client = "a client", .pid = 4711 },
 };
 
 /* --- the message ---------------------------------------------------------- */
@@ -225,7 +225,7 @@ static void check_row(const struct sgx_epc_leak *row, const struct site *site,
 	assert_true(row->epcm_known);
 	assert_int_equal(row->epcm.valid, site->valid);
 	assert_int_equal(row->owner.encl_id, encl_config.owner.encl_id);
-	assert_int_equal(row->owner.client_id, encl_config.owner.client_id);
+	assert_string_equal(row->owner.client, encl_config.owner.client);
 	assert_int_equal(row->owner.pid, encl_config.owner.pid);
 	assert_string_equal(row->site, site->name);
 	assert_int_equal(row->time_ns, 1);

@@ -16,7 +16,7 @@ static const struct isa_section many_sections[] = {
 static struct sgx_vepc *create(struct fake *f)
 {
 	const struct sgx_vepc_config config = {
-		.owner = { .encl_id = 7, .client_id = 8, .pid = 9 },
+		.owner = { .encl_id = 7, .client = "a client", .pid = 9 },
 	};
 	struct sgx_vepc *vepc;
 

@@ -104,6 +104,22 @@ static bool is_readable(const char *what, const char *path)
 	return false;
 }
 
+/* Of QEMU's arguments: KVM runs the guest on the host's processor, which is not ours. */
+static bool allows_tcg(char **more)
+{
+	for (; *more; more++) {
+		const bool names_it = !strcmp(*more, "-accel") || !strcmp(*more, "--accel");
+
+		if (!strcmp(*more, "-enable-kvm") || !strcmp(*more, "--enable-kvm") ||
+		    (names_it && more[1] && strncmp(more[1], "tcg", 3))) {
+			complain("'%s%s%s': SGX is in QEMU's own processor, which needs -accel tcg",
+				 *more, names_it ? " " : "", names_it ? more[1] : "");
+			return false;
+		}
+	}
+	return true;
+}
+
 /* --- the scripts ------------------------------------------------------------------- */
 
 /* In the share directory when installed, else in the sources we were built from. */
@@ -240,6 +256,8 @@ int cmd_vm(int argc, char **argv)
 	ret = parse(argc, argv, &o);
 	if (ret || o.machine.done)
 		return ret;
+	if (!allows_tcg(argv + optind))
+		return EXIT_USAGE;
 	if (!is_readable("kernel", o.kernel) || !is_readable("initial file system", o.initrd))
 		return EXIT_USAGE;
 	if (!find_scripts(dir)) {

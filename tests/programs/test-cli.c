@@ -492,6 +492,8 @@ static void vm_refuses_what_it_cannot_use(void **state)
 		{ "--profile nobody", "nobody" },
 		{ "--inject NOLEAF:nth=1", "NOLEAF" },
 		{ "--kernel /nowhere/vmlinuz", "/nowhere/vmlinuz" },
+		{ "-- -m 1G -accel kvm", "-accel kvm.: SGX is in QEMU.s own processor" },
+		{ "-- -enable-kvm", "needs -accel tcg" },
 		{ "--initrd /nowhere/initrd", "/nowhere/initrd" },
 		{ "--frobnicate", "frobnicate" },
 		{ "stray", "stray" },

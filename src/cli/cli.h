@@ -86,8 +86,22 @@ struct machine_options {
 
 void machine_options_init(struct machine_options *o);
 
-/** machine_option() - take option @c.  Return: 0, or an exit status after a complaint. */
-int machine_option(struct machine_options *o, int c, const char *value);
+/* A command that takes options of a machine, and what it takes besides. */
+struct machine_command {
+	const char *name, *usage;
+	const char *shortopts;		/* as getopt_long() wants them, with "h" */
+	const struct option *longopts;
+	/* Optional: take option @c.  Return: false when it is the machine's. */
+	bool (*own)(void *ctx, int c, const char *value);
+	void *ctx;
+};
+
+/**
+ * machine_options_take() - all options of the command line.
+ * Return: 0, the first that is none is at optind; or an exit status after a complaint.
+ */
+int machine_options_take(struct machine_options *o, const struct machine_command *command,
+			 int argc, char **argv);
 
 /** on_leak_name() - as --on-leak takes it. */
 const char *on_leak_name(uint32_t on_leak);

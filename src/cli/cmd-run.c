@@ -40,7 +40,26 @@ struct options {
 	bool exact;
 };
 
-static int take_options(int argc, char **argv, struct options *o)
+static bool own_option(void *ctx, int c, const char *value)
+{
+	struct options *o = ctx;
+
+	switch (c) {
+	case OPT_SERVER:
+		o->server = value;
+		return true;
+	case OPT_NO_VDSO:
+		o->no_vdso = true;
+		return true;
+	case OPT_EXACT:
+		o->exact = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longopts[] = {
 		MACHINE_LONGOPTS,
@@ -50,41 +69,9 @@ static int take_options(int argc, char **argv, struct options *o)
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
-	int c, ret = 0;
-
-	opterr = 0;
 	/* '+': the program's own options are not ours. */
-	while (!ret && !o->machine.done &&
-	       (c = getopt_long(argc, argv, "+:h", longopts, NULL)) != -1) {
-		switch (c) {
-		case OPT_SERVER:
-			o->server = optarg;
-			break;
-		case OPT_NO_VDSO:
-			o->no_vdso = true;
-			break;
-		case OPT_EXACT:
-			o->exact = true;
-			break;
-		case 'h':
-		case OPT_HELP:
-			fputs(usage, stdout);
-			o->machine.done = true;
-			break;
-		case ':':
-		case '?':
-			ret = complain_option(c, argv, "run");
-			break;
-		default:
-			ret = machine_option(&o->machine, c, optarg);
-		}
-	}
-	return ret;
-}
-
-static int parse_options(int argc, char **argv, struct options *o)
-{
-	const int ret = take_options(argc, argv, o);
+	const struct machine_command run = { "run", usage, "+:h", longopts, own_option, o };
+	const int ret = machine_options_take(&o->machine, &run, argc, argv);
 
 	if (ret || o->machine.done)
 		return ret;

@@ -26,6 +26,16 @@ static const char usage[] =
 	"\n"
 	"Exit status: 0; 1 the machine could not be set up, 2 bad usage.\n";
 
+static bool own_option(void *ctx, int c, const char *value)
+{
+	struct machine_options *o = ctx;
+
+	if (c != OPT_NAME)
+		return false;
+	o->config.name = value;
+	return true;
+}
+
 static int parse_options(int argc, char **argv, struct machine_options *o)
 {
 	static const struct option longopts[] = {
@@ -34,27 +44,9 @@ static int parse_options(int argc, char **argv, struct machine_options *o)
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
-	int c, ret = 0;
+	const struct machine_command command = { "serve", usage, ":h", longopts, own_option, o };
+	int ret = machine_options_take(o, &command, argc, argv);
 
-	opterr = 0;
-	while (!ret && !o->done && (c = getopt_long(argc, argv, ":h", longopts, NULL)) != -1) {
-		switch (c) {
-		case OPT_NAME:
-			o->config.name = optarg;
-			break;
-		case 'h':
-		case OPT_HELP:
-			fputs(usage, stdout);
-			o->done = true;
-			break;
-		case ':':
-		case '?':
-			ret = complain_option(c, argv, "serve");
-			break;
-		default:
-			ret = machine_option(o, c, optarg);
-		}
-	}
 	if (!ret && !o->done && optind < argc) {
 		complain("'%s' is too much; see 'swsgx serve --help'", argv[optind]);
 		ret = EXIT_USAGE;

@@ -51,6 +51,19 @@ struct vm_options {
 
 enum { OPT_KERNEL = OPT_VM_FIRST, OPT_INITRD };
 
+static bool own_option(void *ctx, int c, const char *value)
+{
+	struct vm_options *o = ctx;
+
+	if (c == OPT_KERNEL)
+		o->kernel = value;
+	else if (c == OPT_INITRD)
+		o->initrd = value;
+	else
+		return false;
+	return true;
+}
+
 static int parse(int argc, char **argv, struct vm_options *o)
 {
 	static const struct option longopts[] = {
@@ -62,31 +75,9 @@ static int parse(int argc, char **argv, struct vm_options *o)
 		{ "help", no_argument, NULL, OPT_HELP },
 		{ 0 },
 	};
-	int c, ret = 0;
+	const struct machine_command vm = { "vm", usage, "+:h", longopts, own_option, o };
+	const int ret = machine_options_take(&o->machine, &vm, argc, argv);
 
-	opterr = 0;
-	while (!ret && !o->machine.done &&
-	       (c = getopt_long(argc, argv, "+:h", longopts, NULL)) != -1) {
-		switch (c) {
-		case OPT_KERNEL:
-			o->kernel = optarg;
-			break;
-		case OPT_INITRD:
-			o->initrd = optarg;
-			break;
-		case 'h':
-		case OPT_HELP:
-			fputs(usage, stdout);
-			o->machine.done = true;
-			break;
-		case ':':
-		case '?':
-			ret = complain_option(c, argv, "vm");
-			break;
-		default:
-			ret = machine_option(&o->machine, c, optarg);
-		}
-	}
 	if (ret || o->machine.done)
 		return ret;
 	if (optind < argc && strcmp(argv[optind - 1], "--")) {

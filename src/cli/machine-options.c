@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The machine a user asks for: options that run and serve share. */
+/* The machine a user asks for: options that run, serve and vm share. */
 #include <errno.h>
+#include <getopt.h>
 #include <string.h>
 
 #include <swsgx/isa.h>
@@ -95,7 +96,7 @@ static int set_on_leak(struct machine_options *o, const char *name)
 	return EXIT_USAGE;
 }
 
-int machine_option(struct machine_options *o, int c, const char *value)
+static int take_one(struct machine_options *o, int c, const char *value)
 {
 	o->given = true;
 	switch (c) {
@@ -112,6 +113,26 @@ int machine_option(struct machine_options *o, int c, const char *value)
 		o->report = true;
 		return 0;
 	}
+}
+
+int machine_options_take(struct machine_options *o, const struct machine_command *command,
+			 int argc, char **argv)
+{
+	int c, ret = 0;
+
+	opterr = 0;
+	while (!ret && !o->done &&
+	       (c = getopt_long(argc, argv, command->shortopts, command->longopts, NULL)) != -1) {
+		if (c == 'h' || c == OPT_HELP) {
+			fputs(command->usage, stdout);
+			o->done = true;
+		} else if (c == ':' || c == '?') {
+			ret = complain_option(c, argv, command->name);
+		} else if (!command->own || !command->own(command->ctx, c, optarg)) {
+			ret = take_one(o, c, optarg);
+		}
+	}
+	return ret;
 }
 
 void complain_server(const struct machine_options *o, int error)

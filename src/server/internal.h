@@ -153,7 +153,7 @@ struct device {
 	pthread_mutex_t spaces_lock;
 	struct space *spaces;
 	unsigned int nr_spaces, sweep_at;
-	uint64_t last_space;
+	atomic_uint_fast64_t last_space;
 	bool mailbox_is_open;	/* guarded by mailboxes.lock */
 	uint32_t heard;		/* its bell, when it was last looked through; likewise */
 	/* Processes that have the memory, and those of them in spaces. */

@@ -129,17 +129,10 @@ static bool can_join(struct device *dev, const int uffds[2], uint64_t alias)
 	       is_userfaultfd(uffds[0]) && is_userfaultfd(uffds[1]);
 }
 
-/* Once it is in the list another process that joins may find it dead, and free it. */
-struct joining {
-	struct space *space;
-	uint64_t number;
-};
-
 /* Called with the enclave's lock of the manager. */
 static void add(void *ctx, const uint64_t *pages)
 {
-	struct joining *joining = ctx;
-	struct space *space = joining->space;
+	struct space *space = ctx;
 	struct device *dev = space->dev;
 
 	pthread_mutex_lock(&dev->spaces_lock);
@@ -147,7 +140,6 @@ static void add(void *ctx, const uint64_t *pages)
 	space->next = dev->spaces;
 	dev->spaces = space;
 	dev->nr_spaces++;
-	space->number = joining->number = ++dev->last_space;
 	pthread_mutex_unlock(&dev->spaces_lock);
 }
 
@@ -157,7 +149,8 @@ static struct space *space_create(struct device *dev, const int uffds[2], uint64
 
 	if (space)
 		*space = (struct space){ .dev = dev, .elrange_uffd = uffds[0],
-					 .alias_uffd = uffds[1], .alias = alias };
+					 .alias_uffd = uffds[1], .alias = alias,
+					 .number = atomic_fetch_add(&dev->last_space, 1) + 1 };
 	return space;
 }
 
@@ -166,7 +159,6 @@ int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool aga
 {
 	const bool allowed = can_join(dev, uffds, alias);
 	struct space *space = allowed ? space_create(dev, uffds, alias) : NULL;
-	struct joining joining;
 	int ret;
 
 	if (!space) {
@@ -174,14 +166,14 @@ int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool aga
 		close(uffds[1]);
 		return allowed ? -ENOMEM : -EINVAL;
 	}
+	/* Once it is in the list another process that joins may find it dead, and free it. */
+	*number = space->number;
 	ret = pager_watch(dev->server->pager, space);
 	if (ret) {
 		space_free(space);
 		return ret;
 	}
-	joining.space = space;
-	sgx_encl_run(uapi_encl_encl(dev->encl), NULL, 0, add, &joining);
-	*number = joining.number;
+	sgx_encl_run(uapi_encl_encl(dev->encl), NULL, 0, add, space);
 	if (again)
 		atomic_fetch_add(&dev->nr_attached, 1);
 	atomic_fetch_add(&dev->nr_joined, 1);

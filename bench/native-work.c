@@ -47,26 +47,36 @@ static void expand(uint32_t w[64], const uint32_t *block)
 	}
 }
 
+/* The state in registers: what goes through the stack is as fast as it happens to lie there. */
 static void compress(uint32_t h[8], const uint32_t *block)
 {
-	uint32_t w[64], s[8];
+	uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f = h[5], g = h[6], i = h[7];
+	uint32_t w[64];
 
 	expand(w, block);
-	for (unsigned int i = 0; i < 8; i++)
-		s[i] = h[i];
 	for (unsigned int t = 0; t < 64; t++) {
-		const uint32_t one = s[7] + k[t] + w[t] + ((s[4] & s[5]) ^ (~s[4] & s[6])) +
-				     (rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25));
-		const uint32_t two = (rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22)) +
-				     ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+		const uint32_t one = i + k[t] + w[t] + ((e & f) ^ (~e & g)) +
+				     (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25));
+		const uint32_t two = (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) +
+				     ((a & b) ^ (a & c) ^ (b & c));
 
-		for (unsigned int i = 7; i > 0; i--)
-			s[i] = s[i - 1];
-		s[4] += one;
-		s[0] = one + two;
+		i = g;
+		g = f;
+		f = e;
+		e = d + one;
+		d = c;
+		c = b;
+		b = a;
+		a = one + two;
 	}
-	for (unsigned int i = 0; i < 8; i++)
-		h[i] += s[i];
+	h[0] += a;
+	h[1] += b;
+	h[2] += c;
+	h[3] += d;
+	h[4] += e;
+	h[5] += f;
+	h[6] += g;
+	h[7] += i;
 }
 
 void work_sha256(struct test_op *op)

@@ -13,6 +13,7 @@ enum { WORK_SHA256, WORK_MATRIX, WORK_CHASE, NR_WORKS };
 /* Bytes of data each works on, in memory that begins with the code. */
 #define SHA256_SIZE (1u << 20)
 #define MATRIX_N 192u		/* rows and columns: twice read, once written */
-#define CHASE_SIZE (8u << 20)	/* more than the caches of one processor hold, and its TLB */
+/* More than a first-level cache and its TLB hold; farther away others take part. */
+#define CHASE_SIZE (512u << 10)
 
 #endif /* SWSGX_BENCH_NATIVE_WORK_H */

@@ -33,10 +33,10 @@ static const struct work {
 } works[NR_WORKS] = {
 	[WORK_SHA256] = { "SHA-256 of 1 MiB", "sha256", 0x10000, 8 },
 	[WORK_MATRIX] = { "matrix product of doubles", "matrix", 0x10000 + SHA256_SIZE, 4 },
-	[WORK_CHASE] = { "random pointer chasing in 8 MiB", "chase", 0x1000000, 200000 },
+	[WORK_CHASE] = { "random pointer chasing in 512 KiB", "chase", 0x400000, 3000000 },
 };
 
-#define MEMORY_SIZE (0x1000000 + CHASE_SIZE)
+#define MEMORY_SIZE (0x400000 + CHASE_SIZE)
 
 /* Code and data, inside and outside. */
 struct bench {

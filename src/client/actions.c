@@ -217,7 +217,7 @@ static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
 	if (set)
 		memcpy(&wanted, set, sizeof(wanted));
 	mask = wanted & ~(SYNC_MASK | LIBC_MASK);
-	ret = sys_call(SYS_rt_sigprocmask, how, set ? (long)&mask : 0, (long)&previous,
+	ret = sys_call(SYS_rt_sigprocmask, how, set ? (long)&mask : 0, old ? (long)&previous : 0,
 		       sizeof(mask));
 	if (ret)
 		return (int)-ret;

@@ -16,79 +16,31 @@
 
 #include <swsgx/isa.h>
 
+#include "machine.h"
 #include "simulated.h"
 #include "timing.h"
 
-#define PAGE 4096u
 #define BATCH 16u
 #define MAX_RATIO 1.25
 #define MAX_SIZES 3u
 
 struct bench {
+	struct bench_machine machine;
 	size_t nr_pages;
-	struct isa_machine *m;
-	struct isa_lp lp;
-	uint8_t *epc;
 	void *free_backing;	/* list through its pages */
 };
 
-static void fail(const char *what)
-{
-	fprintf(stderr, "reclaim: %s failed\n", what);
-	exit(1);
-}
-
-static void *allocate(size_t size)
-{
-	void *p = aligned_alloc(PAGE, (size + PAGE - 1) / PAGE * PAGE);
-
-	if (!p)
-		fail("allocation");
-	memset(p, 0, (size + PAGE - 1) / PAGE * PAGE);
-	return p;
-}
-
 /* --- the machine ------------------------------------------------------------------ */
-
-static void *epc_page(void *ctx, uint64_t frame)
-{
-	return ((struct bench *)ctx)->epc + frame * PAGE;
-}
-
-static bool translate(void *ctx, uint64_t la, bool write, uint64_t *pa, struct isa_outcome *fault)
-{
-	const struct bench *b = ctx;
-
-	*pa = la - SIMULATED_PA < b->nr_pages * PAGE ? la : ISA_NO_FRAME;
-	return true;
-}
-
-static bool read_memory(void *ctx, uint64_t la, void *dst, size_t n, struct isa_outcome *fault)
-{
-	memcpy(dst, (const void *)(uintptr_t)la, n);
-	return true;
-}
-
-static bool write_memory(void *ctx, uint64_t la, const void *src, size_t n,
-			 struct isa_outcome *fault)
-{
-	memcpy((void *)(uintptr_t)la, src, n);
-	return true;
-}
-
-static const struct isa_mmu mmu = {
-	.translate = translate,
-	.read = read_memory,
-	.write = write_memory,
-};
 
 static struct isa_outcome encls(struct bench *b, enum isa_leaf leaf, uint64_t rbx, uint64_t rcx,
 				uint64_t rdx)
 {
-	b->lp.rbx = rbx;
-	b->lp.rcx = rcx;
-	b->lp.rdx = rdx;
-	return isa_encls(&b->lp, leaf);
+	struct isa_lp *lp = &b->machine.lp;
+
+	lp->rbx = rbx;
+	lp->rcx = rcx;
+	lp->rdx = rdx;
+	return isa_encls(lp, leaf);
 }
 
 static struct isa_outcome op_ecreate(void *ctx, struct sgx_pageinfo *pi, uint64_t secs)
@@ -131,24 +83,6 @@ static struct isa_outcome op_eldu(void *ctx, struct sgx_pageinfo *pi, uint64_t p
 	return encls(ctx, ISA_ENCLS_ELDU, (uintptr_t)pi, page, slot);
 }
 
-static void power_on(struct bench *b)
-{
-	const struct isa_section section = { .pa = SIMULATED_PA, .nr_pages = b->nr_pages };
-	const struct isa_config config = {
-		.profile = isa_profile_at(0),
-		.sections = &section,
-		.nr_sections = 1,
-		.xcr0 = XFRM_X87_SSE,
-		.epc_page = epc_page,
-		.ctx = b,
-	};
-
-	b->epc = allocate(b->nr_pages * PAGE);
-	if (isa_machine_create(&config, &b->m))
-		fail("isa_machine_create");
-	isa_lp_init(&b->lp, b->m, &mmu, b, 0);
-}
-
 static const _Alignas(PAGE) struct sgx_secs secs_source = {
 	.size = 1ull << 32, .baseaddr = SIMULATED_BASE, .ssaframesize = 1,
 	.attributes = { .flags = ATTR_MODE64BIT, .xfrm = XFRM_X87_SSE },
@@ -179,7 +113,7 @@ static void backing_free(void *ctx, void *p)
 
 static struct sgx_epc_pool *create_pool(struct bench *b)
 {
-	const struct isa_section section = { .pa = SIMULATED_PA, .nr_pages = b->nr_pages };
+	const struct isa_section section = { .pa = EPC_PA, .nr_pages = b->nr_pages };
 	const struct sgx_epc_config config = {
 		.sections = &section,
 		.nr_sections = 1,
@@ -287,14 +221,14 @@ static void must(struct isa_outcome out, const char *what)
 }
 
 /* After the SECS and the VA pages. */
-static uint64_t frame_pa(const struct window *w, size_t page)
+static uint64_t place_pa(const struct window *w, size_t page)
 {
-	return SIMULATED_PA + (1 + MAX_VA_PAGES + page % w->nr_frames) * PAGE;
+	return EPC_PA + (1 + MAX_VA_PAGES + page % w->nr_frames) * PAGE;
 }
 
 static uint64_t slot_pa(size_t page)
 {
-	return SIMULATED_PA + PAGE + page * 8;
+	return EPC_PA + PAGE + page * 8;
 }
 
 static void write_out(struct bench *b, struct window *w, size_t first)
@@ -302,15 +236,15 @@ static void write_out(struct bench *b, struct window *w, size_t first)
 	size_t i;
 
 	for (i = first; i < first + BATCH; i++)
-		must(op_eblock(b, frame_pa(w, i)), "EBLOCK");
-	must(op_etrack(b, SIMULATED_PA), "ETRACK");
+		must(op_eblock(b, place_pa(w, i)), "EBLOCK");
+	must(op_etrack(b, EPC_PA), "ETRACK");
 	for (i = first; i < first + BATCH; i++) {
 		_Alignas(32) struct sgx_pageinfo pi = {
 			.srcpge = (uintptr_t)(w->outside + i * PAGE),
 			.secinfo_or_pcmd = (uintptr_t)&w->pcmd[i],
 		};
 
-		must(op_ewb(b, &pi, frame_pa(w, i), slot_pa(i)), "EWB");
+		must(op_ewb(b, &pi, place_pa(w, i), slot_pa(i)), "EWB");
 	}
 }
 
@@ -321,10 +255,10 @@ static void reload(struct bench *b, struct window *w, size_t first)
 			.linaddr = SIMULATED_BASE + i * PAGE,
 			.srcpge = (uintptr_t)(w->outside + i * PAGE),
 			.secinfo_or_pcmd = (uintptr_t)&w->pcmd[i],
-			.secs = SIMULATED_PA,
+			.secs = EPC_PA,
 		};
 
-		must(op_eldu(b, &pi, frame_pa(w, i), slot_pa(i)), "ELDU");
+		must(op_eldu(b, &pi, place_pa(w, i), slot_pa(i)), "ELDU");
 	}
 }
 
@@ -344,10 +278,10 @@ static void add_batch(struct bench *b, struct window *w, size_t first, const voi
 	for (size_t i = first; i < first + BATCH; i++) {
 		_Alignas(32) struct sgx_pageinfo add = {
 			.linaddr = SIMULATED_BASE + i * PAGE, .srcpge = (uintptr_t)source,
-			.secinfo_or_pcmd = (uintptr_t)&info, .secs = SIMULATED_PA,
+			.secinfo_or_pcmd = (uintptr_t)&info, .secs = EPC_PA,
 		};
 
-		must(op_eadd(b, &add, frame_pa(w, i)), "EADD");
+		must(op_eadd(b, &add, place_pa(w, i)), "EADD");
 	}
 }
 
@@ -360,9 +294,9 @@ static void fill(struct bench *b, struct window *w, const void *source)
 	};
 	size_t i;
 
-	must(op_ecreate(b, &create, SIMULATED_PA), "ECREATE");
+	must(op_ecreate(b, &create, EPC_PA), "ECREATE");
 	for (i = 0; i < MAX_VA_PAGES; i++)
-		must(op_epa(b, SIMULATED_PA + (1 + i) * PAGE), "EPA");
+		must(op_epa(b, EPC_PA + (1 + i) * PAGE), "EPA");
 	for (i = 0; i < w->nr_pages; i += BATCH) {
 		add_batch(b, w, i, source);
 		write_out(b, w, i);
@@ -374,9 +308,9 @@ static void fill(struct bench *b, struct window *w, const void *source)
 static void empty(struct bench *b, struct window *w)
 {
 	for (size_t i = 0; i < w->nr_frames; i++)
-		must(op_eremove(b, frame_pa(w, i)), "EREMOVE");
+		must(op_eremove(b, place_pa(w, i)), "EREMOVE");
 	for (size_t i = 0; i < 1 + MAX_VA_PAGES; i++)
-		must(op_eremove(b, SIMULATED_PA + i * PAGE), "EREMOVE");
+		must(op_eremove(b, EPC_PA + i * PAGE), "EREMOVE");
 }
 
 static void raw_start(struct window *w, struct bench *b, const void *source)
@@ -411,9 +345,8 @@ static void measure(size_t nr_pages, size_t nr_rounds, double *manager_ns, doubl
 	struct managed managed;
 	struct window window;
 
-	memset(source, 0x5a, PAGE);
-	power_on(&machines[0]);
-	power_on(&machines[1]);
+	for (unsigned int i = 0; i < 2; i++)
+		bench_machine_init(&machines[i].machine, nr_pages);
 	manager_start(&managed, &machines[0], source);
 	raw_start(&window, &machines[1], source);
 	for (size_t i = 0; i < nr_rounds; i++) {
@@ -422,10 +355,8 @@ static void measure(size_t nr_pages, size_t nr_rounds, double *manager_ns, doubl
 	}
 	manager_finish(&managed, &machines[0]);
 	raw_finish(&window, &machines[1]);
-	for (unsigned int i = 0; i < 2; i++) {
-		isa_machine_destroy(machines[i].m);
-		free(machines[i].epc);
-	}
+	for (unsigned int i = 0; i < 2; i++)
+		bench_machine_finish(&machines[i].machine);
 	free(source);
 }
 

@@ -25,6 +25,10 @@ static __thread uint64_t blocked;	/* exception signals the program blocked */
 static const int sync_signals[] = { SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS };
 #define NR_SYNC (sizeof(sync_signals) / sizeof(sync_signals[0]))
 
+/* Those of them that others sent meanwhile. */
+static __thread uint64_t held;
+static __thread siginfo_t held_info[NR_SYNC];
+
 #define BIT(sig) (1ull << ((sig) - 1))
 #define SYNC_MASK                                                                                  \
 	(BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGSEGV) | BIT(SIGSYS))
@@ -39,6 +43,40 @@ bool client_is_sync(int sig)
 bool client_is_blocked(int sig)
 {
 	return blocked & BIT(sig);
+}
+
+bool client_hold_blocked(int sig, const siginfo_t *info)
+{
+	size_t i = 0;
+
+	if (!(SYNC_MASK & blocked & BIT(sig)))
+		return false;
+	while (sync_signals[i] != sig)
+		i++;
+	/* Two that wait are one. */
+	if (!(held & BIT(sig)))
+		held_info[i] = *info;
+	held |= BIT(sig);
+	return true;
+}
+
+/* Those that are blocked no more arrive again. */
+static void release_held(void)
+{
+	for (size_t i = 0; i < NR_SYNC; i++) {
+		const int sig = sync_signals[i];
+
+		if (!(held & ~blocked & BIT(sig)))
+			continue;
+		held &= ~BIT(sig);
+		sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid, 0, 0, 0, 0),
+			 sys_call(SYS_gettid, 0, 0, 0, 0), sig, (long)&held_info[i]);
+	}
+}
+
+void client_actions_forked(void)
+{
+	held = 0;
 }
 
 /* Taking the action of a one-shot handler ends it. */
@@ -228,6 +266,7 @@ static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
 		memset(old, 0, sizeof(*old));
 		memcpy(old, &previous, sizeof(previous));
 	}
+	release_held();
 	return 0;
 }
 

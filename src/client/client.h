@@ -482,6 +482,15 @@ CLIENT_SIGSAFE bool client_is_sync(int sig);
 /** client_is_blocked() - does the program believe it blocked exception signal @sig? */
 CLIENT_SIGSAFE bool client_is_blocked(int sig);
 
+/**
+ * client_hold_blocked() - keep a signal that somebody sent until the program unblocks it.
+ * Return: false when it is none of exceptions, or not blocked.
+ */
+CLIENT_SIGSAFE bool client_hold_blocked(int sig, const siginfo_t *info);
+
+/** client_actions_forked() - in the child: what was sent to the parent is not ours. */
+void client_actions_forked(void);
+
 /* The program's view of its signal actions; lock held. */
 struct client_action {
 	void *handler;		/* SIG_DFL, SIG_IGN or a function */

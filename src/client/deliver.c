@@ -126,6 +126,8 @@ void client_deliver(struct client_thread *thread, int sig, siginfo_t *info, ucon
 	struct frame *frame;
 	uint64_t mask, top;
 
+	if (!forced && client_hold_blocked(sig, info))
+		return;
 	client_lock_blocked();
 	action = client_action_take(sig);
 	client_unlock_blocked();

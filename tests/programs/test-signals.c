@@ -310,6 +310,109 @@ static void entry_with_all_signals_blocked(void **state)
 	assert_int_equal(sigismember(&got, SIGILL), 1);
 }
 
+/* Signals that the processor's exceptions use, but which others may send as well. */
+static const int exception_signals[] = { SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGTRAP, SIGSYS };
+
+static volatile int got_signal;
+static volatile bool got_mask;		/* was SIGUSR2 blocked meanwhile? */
+
+static void note_signal(int sig)
+{
+	sigset_t now;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &now);
+	got_mask = sigismember(&now, SIGUSR2);
+	got_signal = sig;
+}
+
+struct sending {
+	struct target to;
+	int sig;
+	bool arrives;		/* at once; else the thread is let go after a while */
+};
+
+static void *send_one(void *arg)
+{
+	const struct sending *s = arg;
+
+	while (!s->to.op->started)
+		usleep(100);
+	syscall(SYS_tgkill, getpid(), s->to.tid, s->sig);
+	if (!s->arrives)
+		usleep(2000);
+	while (s->arrives && !got_signal)
+		usleep(100);
+	s->to.op->flag = 1;
+	return NULL;
+}
+
+static void spin_while_one_is_sent(int sig, bool arrives)
+{
+	struct test_op op = { .kind = OP_SPIN };
+	struct sending s = { { (pid_t)syscall(SYS_gettid), &op }, sig, arrives };
+	pthread_t thread;
+
+	got_signal = 0;
+	assert_int_equal(pthread_create(&thread, NULL, send_one, &s), 0);
+	test_enter(&encl, 0, &op);
+	pthread_join(thread, NULL);
+	assert_int_equal(got_signal, arrives ? sig : 0);
+}
+
+static void sent_exception_signals_arrive_inside(void **state)
+{
+	static uint8_t stack[65536];
+	const stack_t alt = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	const stack_t off = { .ss_flags = SS_DISABLE };
+	struct sigaction sa = { .sa_handler = note_signal };
+
+	sigaddset(&sa.sa_mask, SIGUSR2);
+	for (size_t i = 0; i < sizeof(exception_signals) / sizeof(exception_signals[0]); i++) {
+		const int sig = exception_signals[i];
+
+		signal(sig, note_signal);
+		spin_while_one_is_sent(sig, true);
+		assert_false(got_mask);
+		sa.sa_flags = 0;
+		sigaction(sig, &sa, NULL);
+		spin_while_one_is_sent(sig, true);
+		assert_true(got_mask);
+		assert_int_equal(sigaltstack(&alt, NULL), 0);
+		sa.sa_flags = SA_ONSTACK;
+		sigaction(sig, &sa, NULL);
+		spin_while_one_is_sent(sig, true);
+		assert_int_equal(sigaltstack(&off, NULL), 0);
+		signal(sig, SIG_DFL);
+	}
+}
+
+/* Blocked, they wait as any other, while the exceptions of their own arrive as ever. */
+static void blocked_exception_signals_wait(void **state)
+{
+	struct test_op fault = { .kind = OP_UD2 };
+	struct sgx_enclave_run run = { 0 };
+	sigset_t set, old;
+
+	for (size_t i = 0; i < sizeof(exception_signals) / sizeof(exception_signals[0]); i++) {
+		const int sig = exception_signals[i];
+
+		signal(sig, note_signal);
+		sigemptyset(&set);
+		sigaddset(&set, sig);
+		assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, &old), 0);
+		spin_while_one_is_sent(sig, false);
+		assert_int_equal(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
+		assert_int_equal(got_signal, sig);
+		signal(sig, SIG_DFL);
+	}
+	/* By the vDSO an exception is no signal, blocked or not. */
+	sigfillset(&set);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &set, &old), 0);
+	assert_int_equal(test_call(&encl, test_tcs(&encl, 0), ENCLU_EENTER, &fault, &run), 0);
+	assert_int_equal(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
+	assert_int_equal(run.exception_vector, VECTOR_UD);
+}
+
 static int setup(void **state)
 {
 	return test_encl_build(&encl, &(struct test_config){ .nr_ssa = 2 });
@@ -336,6 +439,8 @@ int main(int argc, char **argv)
 		EACH(handler_can_jump_out_and_the_thread_be_resumed),
 		EACH(blocked_signal_waits),
 		EACH(entry_with_all_signals_blocked),
+		EACH(sent_exception_signals_arrive_inside),
+		EACH(blocked_exception_signals_wait),
 	};
 
 	if (argc > 1)

@@ -344,6 +344,7 @@ struct client_thread {
 	bool deferred;		/* 1: some do wait */
 	volatile uint8_t selector; /* 2: the kernel reads it, see syscalls.c */
 	bool dispatch_asked;	/* and was told so, in this process */
+	int tid;		/* 4 */
 	uint64_t deferred_mask;	/* 8: the signal mask to restore then */
 	struct isa_regs entry;	/* 16: what the enclave starts with */
 	/* For an exit without a trap; the frame is 0 when there can be none. */
@@ -356,7 +357,6 @@ struct client_thread {
 	/* At the entry: what an exit finds in pages that are lost by then. */
 	uint64_t rsp_outside, rbp_outside, aep;
 	stack_t user_stack;	/* the program's sigaltstack */
-	int tid;
 	uint64_t stack_page;	/* where its thread was last when it was asked for its number */
 	struct client_thread *next;
 };

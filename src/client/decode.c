@@ -46,6 +46,22 @@ static bool is_end(const ZydisDecodedInstruction *insn)
 	       insn->mnemonic == ZYDIS_MNEMONIC_UD2 || insn->mnemonic == ZYDIS_MNEMONIC_INT3;
 }
 
+static bool is_branch(const ZydisDecodedInstruction *insn)
+{
+	switch (insn->meta.category) {
+	case ZYDIS_CATEGORY_CALL:
+	case ZYDIS_CATEGORY_COND_BR:
+	case ZYDIS_CATEGORY_UNCOND_BR:
+	case ZYDIS_CATEGORY_RET:
+	case ZYDIS_CATEGORY_SYSCALL:
+	case ZYDIS_CATEGORY_SYSTEM:
+	case ZYDIS_CATEGORY_INTERRUPT:
+		return true;
+	default:
+		return insn->meta.branch_type != ZYDIS_BRANCH_TYPE_NONE;
+	}
+}
+
 bool decoder_decode(const uint8_t *code, size_t size, struct decoded *out)
 {
 	ZydisDecodedInstruction insn;
@@ -56,6 +72,12 @@ bool decoder_decode(const uint8_t *code, size_t size, struct decoded *out)
 		.length = insn.length,
 		.privileged = insn.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED,
 		.end = is_end(&insn),
+		.branch = is_branch(&insn),
+		.relative = insn.attributes & ZYDIS_ATTRIB_IS_RELATIVE,
 	};
+	if (out->relative && out->branch)
+		out->target = insn.length + insn.raw.imm[0].value.s;
+	else if (out->relative && insn.raw.disp.size == 32)
+		out->disp_offset = insn.raw.disp.offset;
 	return true;
 }

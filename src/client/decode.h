@@ -11,6 +11,10 @@ struct decoded {
 	uint8_t length;
 	bool privileged;	/* of no use in a program */
 	bool end;		/* execution does not go on behind it */
+	bool branch;		/* or it may go on elsewhere, or in the kernel */
+	bool relative;		/* it depends on where it stands */
+	uint8_t disp_offset;	/* of a 32-bit displacement from RIP, of an operand; 0: none */
+	int64_t target;		/* of a direct branch, from its start; 0: none */
 };
 
 /** decoder_load() - get ready, if not done yet.  false: the library is not there. */

@@ -336,3 +336,21 @@ struct enter_result client_enter_fast(struct isa_regs *r)
 		.value = out.vector == X86_PF ? out.address & SGX_PAGE_MASK : 0,
 	};
 }
+
+/* Called in enter.S, like client_enter_fast(), but the registers are not changed. */
+bool client_enter_program(const struct isa_regs *frame, struct client_thread *thread);
+
+bool client_enter_program(const struct isa_regs *frame, struct client_thread *thread)
+{
+	struct isa_regs r = *frame;
+	const uint8_t *xsave;
+
+	if ((uint32_t)r.gpr[ISA_RAX] != ISA_ENCLU_EENTER || !client_has_fsgsbase())
+		return false;
+	client_get_bases(&r.fsbase, &r.gsbase);
+	if (!isa_is_done(client_enclu_outside(thread, &r, &xsave)))
+		return false;
+	thread->entry = r;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return true;
+}

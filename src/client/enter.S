@@ -14,6 +14,7 @@
 #define EEXIT 4
 #define EINVAL 22
 #define SYS_RT_SIGPROCMASK 14
+#define SYS_GETTID 186
 #define SIG_SETMASK 2
 
 /* struct sgx_enclave_run */
@@ -52,6 +53,7 @@
 /* struct client_thread */
 #define THREAD_CRITICAL 0
 #define THREAD_DEFERRED 1
+#define THREAD_TID 4
 #define THREAD_DEFERRED_MASK 8
 #define THREAD_SELECTOR 2
 #define THREAD_ENTRY 16
@@ -61,6 +63,20 @@
 #define THREAD_INSIDE 200
 #define THREAD_HOST_FSBASE 304
 #define THREAD_HOST_GSBASE 312
+
+#define FRAME (128 + REGS_SIZE)	/* below the red zone */
+#define BELOW 136		/* the red zone, and a word */
+
+	/* Let the signals in that waited; RBX is the thread's record. */
+	.macro	let_signals_in
+	movb	$0, THREAD_DEFERRED(%rbx)
+	movl	$SYS_RT_SIGPROCMASK, %eax
+	movl	$SIG_SETMASK, %edi
+	leaq	THREAD_DEFERRED_MASK(%rbx), %rsi
+	xorl	%edx, %edx
+	movl	$8, %r10d
+	syscall
+	.endm
 
 	.text
 	.globl	client_vdso_enter_enclave
@@ -191,7 +207,8 @@ client_enter_begin:
 	wrgsbase %rax
 	movq	(THREAD_ENTRY + REGS_RSP)(%rdx), %rsp
 	movq	(THREAD_ENTRY + REGS_RIP)(%rdx), %rax
-	movq	%rax, -8(%rsp)
+	/* Below what code without a frame may keep there. */
+	movq	%rax, -BELOW(%rsp)
 	movq	(THREAD_ENTRY + REGS_RAX)(%rdx), %rax
 	movq	(THREAD_ENTRY + REGS_RCX)(%rdx), %rcx
 	movq	(THREAD_ENTRY + REGS_RBX)(%rdx), %rbx
@@ -207,19 +224,25 @@ client_enter_begin:
 	movq	(THREAD_ENTRY + REGS_R14)(%rdx), %r14
 	movq	(THREAD_ENTRY + REGS_R15)(%rdx), %r15
 	movq	(THREAD_ENTRY + REGS_RDX)(%rdx), %rdx
-	jmp	*-8(%rsp)
+	jmp	*-BELOW(%rsp)
 
-	/* Let the signals in that waited: they interrupt the enclave now. */
+	/* They interrupt the enclave now. */
 .Ldeferred:
-	movb	$0, THREAD_DEFERRED(%rdx)
-	movq	%rdx, %r12
-	movl	$SYS_RT_SIGPROCMASK, %eax
-	movl	$SIG_SETMASK, %edi
-	leaq	THREAD_DEFERRED_MASK(%rdx), %rsi
-	xorl	%edx, %edx
-	movl	$8, %r10d
-	syscall
-	movq	%r12, %rdx
+	movq	%rdx, %rbx
+	let_signals_in
+	movq	%rbx, %rdx
+	jmp	.Lload
+
+	/* From an ENCLU of the program's own, whose flags the enclave gets. */
+.Lprogram_entered:
+	movb	$0, THREAD_CRITICAL(%rbx)
+	cmpb	$0, THREAD_DEFERRED(%rbx)
+	je	.Lprogram_flags
+	let_signals_in
+.Lprogram_flags:
+	movq	%rbx, %rdx
+	pushq	(THREAD_ENTRY + REGS_RFLAGS)(%rdx)
+	popfq
 	jmp	.Lload
 client_enter_end:
 
@@ -249,6 +272,89 @@ client_enter_end:
 	jmp	client_vdso_aep
 	.cfi_endproc
 	.size	client_vdso_enter_enclave, . - client_vdso_enter_enclave
+
+	/*
+	 * An ENCLU of the program's own, from a slot (see entries.c), which has made
+	 * room for a frame below the red zone, stored RCX there, and put the address
+	 * of the ENCLU into RCX.  The frame is a struct isa_regs.  EENTER succeeds here,
+	 * or nothing happens and the ENCLU is executed.  Signals find the thread there,
+	 * until it is critical, or inside.
+	 */
+	.globl	client_program_begin, client_program_stored, client_program_pushed
+	.globl	client_program_saved, client_program_restored, client_program_leave
+	.globl	client_program_end
+	.hidden	client_program_begin, client_program_stored, client_program_pushed
+	.hidden	client_program_saved, client_program_restored, client_program_leave
+	.hidden	client_program_end
+client_program_begin:
+	movq	%rax, REGS_RAX(%rsp)
+client_program_stored:
+	movq	%rcx, REGS_RIP(%rsp)
+	movq	%rdx, REGS_RDX(%rsp)
+	movq	%rbx, REGS_RBX(%rsp)
+	movq	%rbp, REGS_RBP(%rsp)
+	movq	%rsi, REGS_RSI(%rsp)
+	movq	%rdi, REGS_RDI(%rsp)
+	movq	%r8, REGS_R8(%rsp)
+	movq	%r9, REGS_R9(%rsp)
+	movq	%r10, REGS_R10(%rsp)
+	movq	%r11, REGS_R11(%rsp)
+	movq	%r12, REGS_R12(%rsp)
+	movq	%r13, REGS_R13(%rsp)
+	movq	%r14, REGS_R14(%rsp)
+	movq	%r15, REGS_R15(%rsp)
+	leaq	FRAME(%rsp), %rax
+	movq	%rax, REGS_RSP(%rsp)
+	pushfq
+client_program_pushed:
+	popq	REGS_RFLAGS(%rsp)
+	movq	%rsp, %rbp
+client_program_saved:
+	cld
+	andq	$-16, %rsp
+	/* Is the record this thread's?  Some threads share their storage. */
+	movl	$SYS_GETTID, %eax
+	syscall
+	movq	client_thread_tls@gottpoff(%rip), %rbx
+	movq	%fs:(%rbx), %rbx
+	testq	%rbx, %rbx
+	jz	.Lprogram_trap
+	cmpl	%eax, THREAD_TID(%rbx)
+	jne	.Lprogram_trap
+	movb	$1, THREAD_CRITICAL(%rbx)
+	movq	%rbp, %rdi
+	movq	%rbx, %rsi
+	call	client_enter_program
+	testb	%al, %al
+	jnz	.Lprogram_entered
+	movb	$0, THREAD_CRITICAL(%rbx)
+	cmpb	$0, THREAD_DEFERRED(%rbx)
+	je	.Lprogram_trap
+	let_signals_in
+.Lprogram_trap:
+	movq	%rbp, %rsp
+	pushq	REGS_RFLAGS(%rsp)
+	popfq
+	movq	REGS_RAX(%rsp), %rax
+	movq	REGS_RCX(%rsp), %rcx
+	movq	REGS_RDX(%rsp), %rdx
+	movq	REGS_RBX(%rsp), %rbx
+	movq	REGS_RSI(%rsp), %rsi
+	movq	REGS_RDI(%rsp), %rdi
+	movq	REGS_R8(%rsp), %r8
+	movq	REGS_R9(%rsp), %r9
+	movq	REGS_R10(%rsp), %r10
+	movq	REGS_R11(%rsp), %r11
+	movq	REGS_R12(%rsp), %r12
+	movq	REGS_R13(%rsp), %r13
+	movq	REGS_R14(%rsp), %r14
+	movq	REGS_R15(%rsp), %r15
+	movq	REGS_RBP(%rsp), %rbp
+client_program_restored:
+	leaq	FRAME(%rsp), %rsp
+client_program_leave:
+	jmp	*(REGS_RIP - FRAME)(%rsp)
+client_program_end:
 
 	/*
 	 * EEXIT to client_vdso_return, from a slot: RBX is that address, RAX that

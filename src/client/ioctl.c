@@ -10,6 +10,7 @@
 #include <swsgx/uapi.h>
 
 #include "client.h"
+#include "entries.h"
 #include "sys.h"
 
 /* The pages a call was about, from the enclave's base. */
@@ -109,6 +110,8 @@ static long enclave_ioctl(int fd, unsigned long cmd, uint64_t arg)
 		return ret;
 	if (done.result != -ENOTTY)
 		refresh(fd, cmd, arg);
+	if (cmd == SGX_IOC_ENCLAVE_INIT && !done.result)
+		entries_prepare();
 	/* Nothing was done, a handler ran. */
 	return done.result == -UAPI_ERESTARTSYS ? -EINTR : done.result;
 }

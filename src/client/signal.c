@@ -17,6 +17,7 @@
 
 #include "client.h"
 #include "counts.h"
+#include "entries.h"
 #include "exits.h"
 #include "sys.h"
 #include "traps.h"
@@ -443,6 +444,8 @@ static bool enclu_outside(struct client_thread *thread, ucontext_t *uc, struct i
 	struct isa_event event;
 
 	counts_enclu((uint32_t)r->gpr[ISA_RAX]);
+	if ((uint32_t)r->gpr[ISA_RAX] == ISA_ENCLU_EENTER)
+		entries_consider(r->rip);
 	out = client_enclu_outside(thread, r, &xsave);
 
 	if (out.kind == ISA_FAULT) {
@@ -495,6 +498,8 @@ static bool outside(struct client_thread *thread, int sig, siginfo_t *info, ucon
 		uc->uc_stack = client_thread_stack(thread);
 		return enclu_outside(thread, uc, r);
 	}
+	if (event.vector == X86_UD && entries_is_changing(r->rip))
+		return true;
 	if (event.vector == X86_UD && client_emulate_cpuid(r)) {
 		counts_trap(COUNT_TRAP_CPUID);
 		regs_to(uc, r);
@@ -545,6 +550,22 @@ static inline void clear_ac(void)
 	__builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~RFLAGS_AC);
 }
 
+/* True when nothing happened but on the way to an ENCLU, which can do it instead. */
+static bool at_entry(int sig, siginfo_t *info, ucontext_t *uc, struct isa_regs *r)
+{
+	const uint64_t rip = r->rip;
+	bool retry;
+
+	if (!entries_rewind(r, &retry))
+		return false;
+	regs_to(uc, r);
+	if (!is_trap(sig, info))
+		return false;
+	if (info->si_addr == (void *)(uintptr_t)rip)
+		info->si_addr = (void *)(uintptr_t)r->rip;
+	return retry && (sig == SIGSEGV || sig == SIGBUS);
+}
+
 void client_signal(int sig, siginfo_t *info, void *ucontext)
 {
 	ucontext_t *uc = ucontext;
@@ -559,6 +580,8 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 	if (thread && thread->isa.inside) {
 		client_syscalls_outside(thread);
 		client_set_bases(thread->isa.host_fsbase, thread->isa.host_gsbase);
+	} else if (!(thread && thread->critical) && at_entry(sig, info, uc, &r)) {
+		return;
 	}
 
 	if (thread && thread->isa.inside && is_trap(sig, info) && exits_recover(thread->encl, &r)) {

@@ -25,6 +25,7 @@
 
 _Static_assert(sizeof(struct client_thread) <= RECORD_SIZE, "a record is one page");
 _Static_assert(offsetof(struct client_thread, deferred) == 1 &&
+	       offsetof(struct client_thread, tid) == 4 &&
 	       offsetof(struct client_thread, deferred_mask) == 8 &&
 	       offsetof(struct client_thread, selector) == 2 &&
 	       offsetof(struct client_thread, entry) == 16 &&
@@ -43,7 +44,9 @@ _Static_assert(offsetof(struct client_thread, deferred) == 1 &&
 #define ARCH_GET_FS 0x1003
 #define ARCH_GET_GS 0x1004
 
-static __thread struct client_thread *self;
+/* enter.S looks at it, too. */
+__thread struct client_thread *client_thread_tls __attribute__((visibility("hidden")));
+#define self client_thread_tls
 static pthread_key_t exit_key;
 static bool has_fsgsbase;
 

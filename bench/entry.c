@@ -90,13 +90,27 @@ static double round_trip_ns(const struct test_encl *encl, uintptr_t how, size_t 
 	return start / (double)calls;
 }
 
-static void report(double entry, double trapped, double bare, const char *json)
+/* The same by an ENCLU of the program's own, as runtimes with their own AEP do. */
+static double own_enclu_ns(const struct test_encl *encl, size_t calls)
+{
+	uint64_t regs[NR_REGS] = { 0 };
+	double start = now_ns();
+
+	for (size_t i = 0; i < calls; i++) {
+		regs[R_RDI] = 0;
+		enter_raw(regs, test_tcs(encl, 0), ENCLU_EENTER);
+	}
+	return (now_ns() - start) / (double)calls;
+}
+
+static void report(double entry, double own, double trapped, double bare, const char *json)
 {
 	FILE *f;
 
 	printf("%-52s %8s\n", "median", "ns");
 	printf("%-52s %8.0f\n", "EENTER + EEXIT through the vDSO", entry);
-	printf("%-52s %8.0f\n", "the same, EEXIT by SIGILL", trapped);
+	printf("%-52s %8.0f\n", "EENTER + EEXIT by an ENCLU of the program", own);
+	printf("%-52s %8.0f\n", "through the vDSO, EEXIT by SIGILL", trapped);
 	printf("%-52s %8.0f\n", "one bare SIGILL round trip", bare);
 	printf("%-52s %8.1f   (goal: >= %.0f)\n", "times faster than with a trap",
 	       trapped / entry, MIN_RATIO);
@@ -109,10 +123,10 @@ static void report(double entry, double trapped, double bare, const char *json)
 		perror(json);
 		exit(1);
 	}
-	fprintf(f, "{ \"entry_ns\": %.1f, \"trapped_ns\": %.1f, \"bare_sigill_ns\": %.1f, "
+	fprintf(f, "{ \"entry_ns\": %.1f, \"own_enclu_ns\": %.1f, \"trapped_ns\": %.1f, \"bare_sigill_ns\": %.1f, "
 		   "\"times_faster\": %.2f, \"goal\": %.1f, \"trapped_ratio\": %.4f, "
 		   "\"trapped_goal\": %.1f }\n",
-		entry, trapped, bare, trapped / entry, MIN_RATIO, trapped / bare, MAX_TRAPPED);
+		entry, own, trapped, bare, trapped / entry, MIN_RATIO, trapped / bare, MAX_TRAPPED);
 	fclose(f);
 }
 
@@ -121,7 +135,7 @@ int main(int argc, char **argv)
 	size_t calls = 1000, rounds = 15;
 	const char *json = NULL;
 	struct test_encl encl;
-	double *entry, *trapped, *bare;
+	double *entry, *own, *trapped, *bare;
 
 	run_under_swsgx("64M", argc, argv);
 	for (int i = 1; i + 1 < argc; i += 2) {
@@ -133,21 +147,24 @@ int main(int argc, char **argv)
 			rounds = strtoul(argv[i + 1], NULL, 0);
 	}
 	entry = calloc(rounds, sizeof(*entry));
+	own = calloc(rounds, sizeof(*own));
 	trapped = calloc(rounds, sizeof(*trapped));
 	bare = calloc(rounds, sizeof(*bare));
-	if (!entry || !trapped || !bare || !rounds || !calls ||
+	if (!entry || !own || !trapped || !bare || !rounds || !calls ||
 	    test_encl_build(&encl, &(struct test_config){ 0 })) {
 		fprintf(stderr, "entry: the enclave cannot be built\n");
 		return 1;
 	}
 	for (size_t i = 0; i < rounds; i++) {
 		entry[i] = round_trip_ns(&encl, 0, calls);
+		own[i] = own_enclu_ns(&encl, calls);
 		trapped[i] = round_trip_ns(&encl, OP_LEAVE_BY_TRAP, calls);
 		bare[i] = bare_sigill_ns(calls);
 	}
-	report(median(entry, rounds), median(trapped, rounds), median(bare, rounds), json);
+	report(median(entry, rounds), median(own, rounds), median(trapped, rounds), median(bare, rounds), json);
 	test_encl_free(&encl);
 	free(entry);
+	free(own);
 	free(trapped);
 	free(bare);
 	return 0;

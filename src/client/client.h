@@ -98,6 +98,7 @@ struct client_encl {
 	const _Atomic uint32_t *machine; /* see PROTO_IS_ALIVE */
 	uint64_t number;	/* of this process; 0: it did not join */
 	uint8_t *slots;		/* see exits.c; NULL: none */
+	struct client_thread **by_gs; /* who entered last with GS at the page */
 	size_t shared_size;
 };
 
@@ -351,11 +352,19 @@ struct client_thread {
 	uint64_t exit_frame;	/* 176 */
 	uint64_t *exit_state;	/* 184: TCS.STATE */
 	uint64_t *exit_count;	/* 192: where the block counts the thread */
-	struct isa_thread isa;	/* 200 */
+	/*
+	 * For one to anywhere, see exits.c: minus the record's own address, or 0 when
+	 * there can be none; and what makes RSP less than 64 KiB when it is on the stack
+	 * of the entry, or not far below.
+	 */
+	uint64_t exit_key;	/* 200 */
+	uint64_t exit_stack;	/* 208 */
+	uint64_t aep;		/* 216: of the entry */
+	struct isa_thread isa;	/* 224 */
 	struct client_encl *encl; /* the one isa is, or was last, inside */
 	struct client_lookup known;
 	/* At the entry: what an exit finds in pages that are lost by then. */
-	uint64_t rsp_outside, rbp_outside, aep;
+	uint64_t rsp_outside, rbp_outside;
 	stack_t user_stack;	/* the program's sigaltstack */
 	uint64_t stack_page;	/* where its thread was last when it was asked for its number */
 	struct client_thread *next;

@@ -97,18 +97,28 @@ static bool map_at(uint8_t *at, int fd, size_t size, int prot)
 				      MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0));
 }
 
+/* A pointer for each page, of which few are ever touched. */
+static size_t by_gs_size(uint64_t encl_size)
+{
+	return (encl_size / SGX_PAGE_SIZE * sizeof(struct client_thread *) + SGX_PAGE_SIZE - 1) &
+	       SGX_PAGE_MASK;
+}
+
 static void take_memory(struct client_encl *encl, const struct proto_frame *frame,
 			const int fds[PROTO_NR_FILES])
 {
 	const size_t shared_size =
 		PROTO_MIRROR_OFFSET + frame->encl_size / SGX_PAGE_SIZE * sizeof(uint16_t);
 	const size_t shared_end = (shared_size + SGX_PAGE_SIZE - 1) & SGX_PAGE_MASK;
-	const size_t size = frame->encl_size + shared_end + SGX_PAGE_SIZE;
+	const size_t by_gs_at = shared_end + SGX_PAGE_SIZE;
+	const size_t size = frame->encl_size + by_gs_at + by_gs_size(frame->encl_size);
 	uint8_t *pages = reserve_outside(size, frame);
 	uint8_t *shared = pages + frame->encl_size;
 	const bool mapped = pages && map_at(pages, fds[0], frame->encl_size, PROT_WRITE) &&
 			    map_at(shared, fds[1], shared_size, PROT_WRITE) &&
-			    map_at(shared + shared_end, fds[2], SGX_PAGE_SIZE, PROT_NONE);
+			    map_at(shared + shared_end, fds[2], SGX_PAGE_SIZE, PROT_NONE) &&
+			    !sys_mprotect(shared + by_gs_at, by_gs_size(frame->encl_size),
+					  PROT_READ | PROT_WRITE);
 
 	sys_close(fds[2]);
 	sys_close(fds[1]);
@@ -124,6 +134,7 @@ static void take_memory(struct client_encl *encl, const struct proto_frame *fram
 	encl->shared_size = size - frame->encl_size;
 	encl->mirror = (const uint16_t *)(shared + PROTO_MIRROR_OFFSET);
 	encl->machine = (const _Atomic uint32_t *)(shared + shared_end);
+	encl->by_gs = (struct client_thread **)(shared + by_gs_at);
 	encl->base = frame->base;
 	encl->size = frame->encl_size;
 	client_vma_changed();
@@ -494,6 +505,11 @@ void client_encl_forked(void)
 	for (encl = encls; encl; encl = encl->next)
 		take_over(encl);
 	client_lock_blocked();
+	/* Who was inside is not in the child. */
+	for (encl = encls; encl; encl = encl->next)
+		if (encl->size)
+			sys_call(SYS_madvise, (long)encl->by_gs, (long)by_gs_size(encl->size),
+				 MADV_DONTNEED, 0);
 	for (vma = client_vma_next(0); vma; vma = client_vma_next(vma->end)) {
 		/* Inherited as it was.  What was dropped leaves its range occupied. */
 		if (vma->encl->size && vma->encl->uffd < 0)

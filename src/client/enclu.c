@@ -137,7 +137,7 @@ struct isa_outcome client_enclu_outside(struct client_thread *thread, struct isa
 	if (out.kind == ISA_FAULT && client_encl_is_lost(encl))
 		return client_encl_lost(tcs);
 	if (isa_is_done(out)) {
-		thread->exit_frame = 0;
+		exits_arm(thread, r);
 		client_syscalls_arm(thread);
 		client_syscalls_inside(thread);
 		if (leaf == ISA_ENCLU_ERESUME)
@@ -276,8 +276,10 @@ struct isa_outcome client_enclu_inside(struct client_thread *thread, struct isa_
 	const struct inside_leaf *leaf = find_leaf((uint32_t)r->gpr[ISA_RAX]);
 	struct isa_outcome out;
 
-	if ((uint32_t)r->gpr[ISA_RAX] == ISA_ENCLU_EEXIT)
+	if ((uint32_t)r->gpr[ISA_RAX] == ISA_ENCLU_EEXIT) {
+		exits_disarm(thread);
 		return isa_eexit(&thread->isa, r);
+	}
 	if ((uint32_t)r->gpr[ISA_RAX] == ISA_ENCLU_EDECCSSA)
 		return edeccssa(thread, r);
 	if (!leaf)

@@ -60,9 +60,11 @@
 #define THREAD_EXIT_FRAME 176
 #define THREAD_EXIT_STATE 184
 #define THREAD_EXIT_COUNT 192
-#define THREAD_INSIDE 200
-#define THREAD_HOST_FSBASE 304
-#define THREAD_HOST_GSBASE 312
+#define THREAD_INSIDE 224
+#define THREAD_EXIT_KEY 200
+#define THREAD_AEP 216
+#define THREAD_HOST_FSBASE 328
+#define THREAD_HOST_GSBASE 336
 
 #define FRAME (128 + REGS_SIZE)	/* below the red zone */
 #define BELOW 136		/* the red zone, and a word */
@@ -378,6 +380,7 @@ client_exit_real:
 	movl	$EEXIT, %eax
 	jmp	*%rcx
 client_exit_commit:
+	movq	$0, THREAD_EXIT_KEY(%rcx)
 	movb	$0, THREAD_SELECTOR(%rcx)
 	movq	THREAD_HOST_FSBASE(%rcx), %rax
 	wrfsbase %rax
@@ -394,6 +397,42 @@ client_exit_freed:
 	movl	$EEXIT, %eax
 	jmp	client_vdso_return
 client_exit_done:
+
+	/*
+	 * EEXIT to anywhere, from a slot that has found out whose it is: RAX is the
+	 * thread's record, whose address ends with 16 zero bits, RBX the target.  No
+	 * flag may change; where one has to, RAX keeps all of them in these bits.
+	 */
+	.globl	client_leave_begin, client_leave_free, client_leave_flags
+	.globl	client_leave_freed, client_leave_restored, client_leave_done
+	.hidden	client_leave_begin, client_leave_free, client_leave_flags
+	.hidden	client_leave_freed, client_leave_restored, client_leave_done
+client_leave_begin:
+	movq	$0, THREAD_EXIT_KEY(%rax)
+	movb	$0, THREAD_SELECTOR(%rax)
+	movq	THREAD_HOST_FSBASE(%rax), %rcx
+	wrfsbase %rcx
+	movq	THREAD_HOST_GSBASE(%rax), %rcx
+	wrgsbase %rcx
+	movb	$0, THREAD_INSIDE(%rax)
+	movq	THREAD_EXIT_STATE(%rax), %rcx
+	movq	$0, (%rcx)
+client_leave_free:
+	movq	THREAD_EXIT_COUNT(%rax), %rcx
+	lahf
+	seto	%al
+client_leave_flags:
+	lock subq $1, (%rcx)
+client_leave_freed:
+	addb	$0x7f, %al
+	sahf
+client_leave_restored:
+	movb	$0, %al
+	movb	$0, %ah
+	movq	THREAD_AEP(%rax), %rcx
+	movl	$EEXIT, %eax
+	jmp	*%rbx
+client_leave_done:
 
 	/* Run handler(sig, info, ucontext) on the stack that holds its frame. */
 	/* rdi: frame, rsi: signal mask, rdx: handler, rcx: sig, r8: info, r9: ucontext */

@@ -6,12 +6,15 @@
  * enclave.  The ENCLU stays, so that whoever jumps to it traps.  A slot looks
  * whether RBX is where our function wants to be returned to: then that function's
  * frame, which RBP points to again, leads to the thread's record, and what RBX,
- * RCX and the flags hold does not matter any more.  In all other cases the slot
- * goes to the ENCLU.
+ * RCX and the flags hold does not matter any more.  Otherwise GS, if the enclave
+ * left it as it was, leads to the thread that entered with it, and it is this one if
+ * its key says that it is inside, and RSP that this is its stack.  In all other cases
+ * the slot goes to the ENCLU.
  *
  * Signals may interrupt all of this.  Before the exit is committed they find the
  * thread at the ENCLU, after it at the end of the exit.
  */
+#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,14 +25,17 @@
 #include "sys.h"
 
 #define NR_SLOTS 64u
-#define SLOT_SIZE 64u
+#define SLOT_SIZE 192u
 #define REGION_SIZE (NR_SLOTS * SLOT_SIZE)
 #define REGION_STEP 0x10000u
 #define REGION_TRIES (EXITS_REACH / REGION_STEP)
 #define JUMP_LENGTH 5u
+#define STACK_REACH 0x10000u
+#define RFLAGS_LAHF 0xd5u
+#define RFLAGS_OF 0x800u
 #define REACH 0x7fff0000ll
 
-_Static_assert(REGION_SIZE == SGX_PAGE_SIZE, "one page");
+_Static_assert(REGION_SIZE % SGX_PAGE_SIZE == 0, "whole pages");
 
 /* mov $4 to EAX and to RAX */
 static const struct pattern {
@@ -53,35 +59,94 @@ bool exits_are_exact(void)
 /* --- slots -------------------------------------------------------------------- */
 
 /*
- * Where a slot's parts are.  Up to the jump to the ENCLU no flag changes and RCX,
- * which EEXIT sets, is all that is lost.
+ * Where a slot's parts are.  No flag changes in it, and what is lost but RCX, which
+ * EEXIT sets, is RAX, which is known.
  */
 #define SLOT_RETURN 2u		/* movabs $-return, %rcx */
-#define SLOT_ENCLU 22u		/* jmp enclu */
-#define SLOT_SITE 28u		/* movabs $enclu, %rax */
-#define SLOT_EXIT 38u		/* movabs $client_exit_fast, %rcx */
+#define SLOT_ANY 17u		/* jmp 46, or 144 */
+#define SLOT_NONE 126u
+#define SLOT_SITE 20u		/* movabs $enclu, %rax */
+#define SLOT_EXIT 34u		/* client_exit_begin */
+#define SLOT_BY_GS 53u		/* movabs $by_gs, %rax */
+#define SLOT_KEY 76u		/* its displacement */
+#define SLOT_STACK 93u		/* likewise */
+#define SLOT_LEAVE 134u		/* client_leave_begin */
+#define SLOT_ENCLU 150u		/* jmp enclu */
 
-static void fill_slot(uint8_t *slot, uint64_t site)
+/* The second way needs instructions that old processors and kernels lack. */
+static bool can_leave(void)
+{
+	static _Atomic int known;	/* 0: not yet, else 1 + the answer */
+	uint32_t eax, ebx = 0, ecx, edx;
+
+	if (!known) {
+		__cpuid_count(7, 0, eax, ebx, ecx, edx);
+		known = 1 + ((ebx >> 8 & 1) && client_has_fsgsbase());
+	}
+	return known > 1;
+}
+
+static void fill_slot(const struct client_encl *encl, uint8_t *slot, uint64_t site)
 {
 	static const uint8_t code[SLOT_SIZE] = {
-		0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0,	/*  0: movabs $-return, %rcx */
-		0x48, 0x8d, 0x0c, 0x19,			/* 10: lea (%rcx,%rbx), %rcx */
-		0xb8, ISA_ENCLU_EEXIT, 0, 0, 0,		/* 14: mov $4, %eax */
-		0xe3, 0x05,				/* 19: jrcxz 26 */
-		0xe9, 0, 0, 0, 0,			/* 21: jmp enclu */
-		0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,	/* 26: movabs $enclu, %rax */
-		0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0,	/* 36: movabs $client_exit_fast, %rcx */
-		0xff, 0xe1,				/* 46: jmp *%rcx */
+		0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0,	/*   0: movabs $-return, %rcx */
+		0x48, 0x8d, 0x0c, 0x19,			/*  10: lea (%rcx,%rbx), %rcx */
+		0xe3, 0x02,				/*  14: jrcxz 18 */
+		0xeb, 0x1c,				/*  16: jmp 46 */
+		0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,	/*  18: movabs $enclu, %rax */
+		0xff, 0x25, 0, 0, 0, 0,			/*  28: jmp *34 */
+		0, 0, 0, 0, 0, 0, 0, 0,			/*  34: client_exit_begin */
+		0x0f, 0x0b, 0x0f, 0x0b,			/*  42: ud2 */
+		/* Who entered with this GS? */
+		0xf3, 0x48, 0x0f, 0xae, 0xc9,		/*  46: rdgsbase %rcx */
+		0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0,	/*  51: movabs $by_gs - base / 512, %rax */
+		0xc4, 0xe3, 0xfb, 0xf0, 0xc9, 0x09,	/*  61: rorx $9, %rcx, %rcx */
+		0x48, 0x8b, 0x0c, 0x08,			/*  67: mov (%rax,%rcx), %rcx */
+		0xe3, 0x47,				/*  71: jrcxz 144 */
+		/* Is it inside, and is this its stack? */
+		0x48, 0x8b, 0x81, 0, 0, 0, 0,		/*  73: mov exit_key(%rcx), %rax */
+		0x48, 0x8d, 0x04, 0x08,			/*  80: lea (%rax,%rcx), %rax */
+		0x48, 0x91,				/*  84: xchg %rax, %rcx */
+		0xe3, 0x02,				/*  86: jrcxz 90 */
+		0xeb, 0x36,				/*  88: jmp 144 */
+		0x48, 0x8b, 0x88, 0, 0, 0, 0,		/*  90: mov exit_stack(%rax), %rcx */
+		0x48, 0x8d, 0x0c, 0x0c,			/*  97: lea (%rsp,%rcx), %rcx */
+		0xc4, 0xe3, 0xfb, 0xf0, 0xc9, 0x10,	/* 101: rorx $16, %rcx, %rcx */
+		0x89, 0xc9,				/* 107: mov %ecx, %ecx */
+		0xe3, 0x02,				/* 109: jrcxz 113 */
+		0xeb, 0x1f,				/* 111: jmp 144 */
+		/* And the target canonical? */
+		0xb9, 0x2f, 0, 0, 0,			/* 113: mov $47, %ecx */
+		0xc4, 0xe2, 0xf3, 0xf7, 0xcb,		/* 118: shrx %rcx, %rbx, %rcx */
+		0xe3, 0x02,				/* 123: jrcxz 127 */
+		0xeb, 0x11,				/* 125: jmp 144 */
+		0xff, 0x25, 0x01, 0, 0, 0,		/* 127: jmp *134 */
+		0x90,					/* 133 */
+		0, 0, 0, 0, 0, 0, 0, 0,			/* 134: client_leave_begin */
+		0x0f, 0x0b,				/* 142: ud2 */
+		0xb8, ISA_ENCLU_EEXIT, 0, 0, 0,		/* 144: mov $4, %eax */
+		0xe9, 0, 0, 0, 0,			/* 149: jmp enclu */
 	};
 	const uint64_t back = -(uint64_t)(uintptr_t)client_vdso_return;
 	const uint64_t exit = (uintptr_t)client_exit_begin;
+	const uint64_t leave = (uintptr_t)client_leave_begin;
+	const uint64_t by_gs = (uintptr_t)encl->by_gs -
+			       encl->base / SGX_PAGE_SIZE * sizeof(encl->by_gs[0]);
+	const uint32_t key = offsetof(struct client_thread, exit_key);
+	const uint32_t stack = offsetof(struct client_thread, exit_stack);
 	const int32_t rel = (int32_t)(site - ((uintptr_t)slot + SLOT_ENCLU + 4));
 
 	memcpy(slot, code, sizeof(code));
 	memcpy(slot + SLOT_RETURN, &back, sizeof(back));
-	memcpy(slot + SLOT_ENCLU, &rel, sizeof(rel));
 	memcpy(slot + SLOT_SITE, &site, sizeof(site));
 	memcpy(slot + SLOT_EXIT, &exit, sizeof(exit));
+	memcpy(slot + SLOT_BY_GS, &by_gs, sizeof(by_gs));
+	memcpy(slot + SLOT_KEY, &key, sizeof(key));
+	memcpy(slot + SLOT_STACK, &stack, sizeof(stack));
+	memcpy(slot + SLOT_LEAVE, &leave, sizeof(leave));
+	memcpy(slot + SLOT_ENCLU, &rel, sizeof(rel));
+	if (!can_leave())
+		slot[SLOT_ANY] = SLOT_NONE;
 }
 
 static bool reserve_at(struct client_encl *encl, uint64_t addr)
@@ -157,7 +222,7 @@ static bool set_slot(const struct client_encl *encl, uint8_t *slot, uint64_t sit
 		return true;
 	if (sys_mprotect(encl->slots, REGION_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) < 0)
 		return false;
-	fill_slot(slot, site);
+	fill_slot(encl, slot, site);
 	sys_mprotect(encl->slots, REGION_SIZE, PROT_READ | PROT_EXEC);
 	return true;
 }
@@ -333,13 +398,33 @@ void exits_count(struct client_encl *encl, const uint8_t *site, enum count_place
 
 /* --- threads ------------------------------------------------------------------------ */
 
+void exits_arm(struct client_thread *thread, const struct isa_regs *r)
+{
+	const struct client_encl *encl = thread->encl;
+	const uint64_t gs = r->gsbase - encl->base;
+
+	thread->exit_frame = 0;
+	thread->exit_key = 0;
+	thread->exit_state = &thread->isa.tcs->state;
+	thread->exit_count =
+		(uint64_t *)(uintptr_t)&thread->isa.view.blk->nr_inside[thread->isa.epoch_slot];
+	if (!encl->slots || thread->isa.save_tf || gs >= encl->size || gs % SGX_PAGE_SIZE)
+		return;
+	__atomic_store_n(&encl->by_gs[gs / SGX_PAGE_SIZE], thread, __ATOMIC_RELAXED);
+	thread->exit_stack = STACK_REACH - 1 - thread->rsp_outside;
+	thread->exit_key = -(uint64_t)(uintptr_t)thread;
+}
+
+void exits_disarm(struct client_thread *thread)
+{
+	thread->exit_frame = 0;
+	thread->exit_key = 0;
+}
+
 void exits_prepare(struct client_thread *thread, const struct isa_regs *entered)
 {
 	const uint64_t frame = entered->gpr[ISA_RBP];
 
-	thread->exit_state = &thread->isa.tcs->state;
-	thread->exit_count =
-		(uint64_t *)(uintptr_t)&thread->isa.view.blk->nr_inside[thread->isa.epoch_slot];
 	/* Where the function's frame has room for it, see enter.S. */
 	((uint64_t *)(uintptr_t)frame)[-2] = (uintptr_t)thread;
 	thread->exit_frame = thread->isa.save_tf ? 0 : frame;
@@ -380,17 +465,42 @@ static void finish(struct client_thread *thread, struct isa_regs *r)
 	r->gpr[ISA_RCX] = (uintptr_t)client_vdso_aep;
 }
 
+/* The same of an exit to anywhere; for a while AH and AL hold the flags. */
+static void finish_leaving(struct client_thread *thread, struct isa_regs *r)
+{
+	const uint8_t al = (uint8_t)r->gpr[ISA_RAX], ah = (uint8_t)(r->gpr[ISA_RAX] >> 8);
+
+	if (r->rip < (uintptr_t)client_leave_free)
+		__atomic_store_n(thread->exit_state, 0, __ATOMIC_RELEASE);
+	if (r->rip < (uintptr_t)client_leave_freed)
+		__atomic_fetch_sub(thread->exit_count, 1, __ATOMIC_SEQ_CST);
+	if (between(r->rip, client_leave_flags, client_leave_restored)) {
+		r->rflags &= ~(uint64_t)(RFLAGS_LAHF | RFLAGS_OF);
+		/* OF as SETO left it, or as the addition did. */
+		r->rflags |= (ah & RFLAGS_LAHF) | (al == 1 || al == 0x80 ? RFLAGS_OF : 0);
+	}
+	r->rip = r->gpr[ISA_RBX];
+	r->gpr[ISA_RAX] = ISA_ENCLU_EEXIT;
+	r->gpr[ISA_RCX] = thread->aep;
+}
+
 enum exit_state exits_interrupted(struct client_thread *thread, struct isa_regs *r)
 {
 	uint64_t site;
 
 	if (!thread->isa.inside) {
+		if (between(r->rip, client_leave_begin, client_leave_done)) {
+			finish_leaving(thread, r);
+			return EXIT_DONE;
+		}
 		if (!between(r->rip, client_exit_commit, client_exit_done))
 			return EXIT_NONE;
 		finish(thread, r);
 		return EXIT_DONE;
 	}
-	if (between(r->rip, client_exit_commit, client_exit_done)) {
+	if (between(r->rip, client_exit_commit, client_exit_done) ||
+	    between(r->rip, client_leave_begin, client_leave_done)) {
+		exits_disarm(thread);
 		r->gpr[ISA_RAX] = ISA_ENCLU_EEXIT;
 		isa_eexit(&thread->isa, r);
 		return EXIT_DONE;

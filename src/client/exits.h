@@ -11,6 +11,8 @@
 extern const char client_vdso_return[];	/* where our function wants to be returned to */
 extern const char client_exit_begin[], client_exit_real[], client_exit_commit[],
 	client_exit_free[], client_exit_freed[], client_exit_done[];
+extern const char client_leave_begin[], client_leave_free[], client_leave_flags[],
+	client_leave_freed[], client_leave_restored[], client_leave_done[];
 
 /* How far from ELRANGE the place is at most that jumps lead to. */
 #define EXITS_REACH 0x400000u
@@ -51,6 +53,12 @@ CLIENT_SIGSAFE bool exits_recover(const struct client_encl *encl, struct isa_reg
 
 /** exits_forget() - @encl's memory goes away. */
 void exits_forget(struct client_encl *encl);
+
+/** exits_arm() - @thread has entered its enclave, which finds the registers @r. */
+CLIENT_SIGSAFE void exits_arm(struct client_thread *thread, const struct isa_regs *r);
+
+/** exits_disarm() - @thread has left by another way. */
+CLIENT_SIGSAFE void exits_disarm(struct client_thread *thread);
 
 /** exits_prepare() - @thread is about to enter, by our function with these registers. */
 CLIENT_SIGSAFE void exits_prepare(struct client_thread *thread, const struct isa_regs *entered);

@@ -319,7 +319,7 @@ static void exit_enclave(struct client_thread *thread, struct isa_regs *r,
 	/* As entry checked it: the block is the program's to scribble on. */
 	const uint64_t xfrm = thread->isa.xfrm;
 
-	thread->exit_frame = 0;
+	exits_disarm(thread);
 	isa_aex(&thread->isa, r, event, client_xstate_of(uc));
 	if (client_encl_is_lost(thread->encl))
 		client_leave_lost(thread, r);

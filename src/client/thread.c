@@ -21,6 +21,7 @@
 #define RECORD_SIZE 0x1000u
 #define GUARD_SIZE 0x1000u
 #define STACK_SIZE 0x1ffc0u	/* no program would ask for just this */
+#define RECORD_ALIGN 0x10000u	/* enter.S, client_leave_begin */
 #define REGION_SIZE (RECORD_SIZE + GUARD_SIZE + 0x20000u)
 
 _Static_assert(sizeof(struct client_thread) <= RECORD_SIZE, "a record is one page");
@@ -32,9 +33,11 @@ _Static_assert(offsetof(struct client_thread, deferred) == 1 &&
 	       offsetof(struct client_thread, exit_frame) == 176 &&
 	       offsetof(struct client_thread, exit_state) == 184 &&
 	       offsetof(struct client_thread, exit_count) == 192 &&
-	       offsetof(struct client_thread, isa.inside) == 200 &&
-	       offsetof(struct client_thread, isa.host_fsbase) == 304 &&
-	       offsetof(struct client_thread, isa.host_gsbase) == 312 &&
+	       offsetof(struct client_thread, isa.inside) == 224 &&
+	       offsetof(struct client_thread, isa.host_fsbase) == 328 &&
+	       offsetof(struct client_thread, isa.host_gsbase) == 336 &&
+	       offsetof(struct client_thread, exit_key) == 200 &&
+	       offsetof(struct client_thread, aep) == 216 &&
 	       offsetof(struct isa_regs, rip) == 128 &&
 	       offsetof(struct isa_regs, gsbase) == 152, "enter.S");
 
@@ -133,12 +136,17 @@ static void note(struct client_thread *thread)
 
 static struct client_thread *create(void)
 {
-	uint8_t *region = sys_mmap(NULL, REGION_SIZE, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *const all = sys_mmap(NULL, REGION_SIZE + RECORD_ALIGN, PROT_READ | PROT_WRITE,
+				      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *const region =
+		(uint8_t *)(((uintptr_t)all + RECORD_ALIGN - 1) & ~(uintptr_t)(RECORD_ALIGN - 1));
 	struct client_thread *thread;
 
-	if (sys_is_error(region))
+	if (sys_is_error(all))
 		return NULL;
+	if (region > all)
+		sys_munmap(all, (size_t)(region - all));
+	sys_munmap(region + REGION_SIZE, (size_t)(all + RECORD_ALIGN - region));
 	sys_mprotect(region + RECORD_SIZE, GUARD_SIZE, PROT_NONE);
 	thread = (struct client_thread *)region;
 	take_stack(thread);

@@ -19,65 +19,15 @@
 #include <cmocka.h>
 
 #include "enclave.h"
+#include "run-code.h"
 
 #define NR_THREADS 4
 #define ROUTINE_SIZE 512
 #define NR_PAIRS (PAGE_SIZE / ROUTINE_SIZE / 2)
 #define STORM_CALLS 20000
-#define VECTORS 512
-
-/* run_code() knows the offsets. */
-struct state {
-	uint64_t regs[NR_REGS];
-	uint8_t vectors[VECTORS] __attribute__((aligned(16)));
-};
-
-static_assert(8 * R_RFLAGS == 128 &&
-	      offsetof(struct state, vectors) == 144, "run_code");
-
 static uint64_t seed = 1;
 static unsigned int nr_rounds = 40;
 static struct test_encl encl;
-
-/*
- * Run @code with the registers of @state; it ends with a jump to run_code_end, and
- * @state is what it was there.  RSP is output only.
- */
-void run_code(struct state *state, const void *code);
-extern const char run_code_end[];
-
-__asm__(".text\n"
-	".type run_code, @function\n"
-	"run_code:\n"
-	"	push	%rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
-	"	push	%rdi\n"
-	"	push	%rsi\n"
-	"	fxrstor64 144(%rdi)\n"
-	"	pushq	128(%rdi)\n"
-	"	mov	0(%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx\n"
-	"	mov	40(%rdi), %rbp; mov 48(%rdi), %rsi; mov 64(%rdi), %r8; mov 72(%rdi), %r9\n"
-	"	mov	80(%rdi), %r10; mov 88(%rdi), %r11; mov 96(%rdi), %r12\n"
-	"	mov	104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15\n"
-	"	mov	56(%rdi), %rdi\n"
-	"	popfq\n"
-	"	jmp	*(%rsp)\n"
-	"run_code_end:\n"
-	"	pushfq\n"
-	"	push	%rdi\n"
-	"	mov	24(%rsp), %rdi\n"
-	"	mov	%rax, 0(%rdi); mov %rcx, 8(%rdi); mov %rdx, 16(%rdi); mov %rbx, 24(%rdi)\n"
-	"	mov	%rbp, 40(%rdi); mov %rsi, 48(%rdi); mov %r8, 64(%rdi); mov %r9, 72(%rdi)\n"
-	"	mov	%r10, 80(%rdi); mov %r11, 88(%rdi); mov %r12, 96(%rdi)\n"
-	"	mov	%r13, 104(%rdi); mov %r14, 112(%rdi); mov %r15, 120(%rdi)\n"
-	"	pop	56(%rdi)\n"
-	"	pop	128(%rdi)\n"
-	"	mov	%rsp, 32(%rdi)\n"
-	"	fxsave64 144(%rdi)\n"
-	"	cld\n"
-	"	add	$16, %rsp\n"
-	"	pop	%r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
-	"	ret\n"
-	".size run_code, . - run_code\n");
 
 static uint32_t draw(uint32_t n)
 {
@@ -228,21 +178,10 @@ static uint8_t *build(uint64_t tcs, struct test_op *op)
 
 /* --- runs -------------------------------------------------------------------------------- */
 
-static void start_state(struct state *state)
-{
-	memset(state, 0, sizeof(*state));
-	for (unsigned int r = 0; r < 16; r++)
-		state->regs[r] = r * 0x1111;
-	state->regs[R_RFLAGS] = 0x202;
-	__asm__ volatile("fxsave64 %0" : "=m"(state->vectors));
-	for (unsigned int i = 160; i < 416; i++)
-		state->vectors[i] = (uint8_t)i;
-}
-
 static void run(const uint8_t *code, struct test_op *op, struct state *state)
 {
 	*op = (struct test_op){ .kind = OP_NOP };
-	start_state(state);
+	run_code_start(state);
 	run_code(state, code);
 }
 
@@ -305,7 +244,7 @@ static void *run_shared(void *arg)
 	struct state got;
 
 	for (unsigned int i = 0; i < 50; i++) {
-		start_state(&got);
+		run_code_start(&got);
 		got.regs[R_RBX] = op->addr;
 		got.regs[R_RDI] = (uintptr_t)op;
 		op->result = 0;

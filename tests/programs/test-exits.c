@@ -2,7 +2,7 @@
 /*
  * Leaving an enclave by an ENCLU that may have been replaced, and by one that
  * cannot have been: whatever code stands before it, both end in the same state.
- * An argument is the seed of that code.
+ * An argument is the seed of that code, a second one the number of rounds.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -10,19 +10,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "enclave.h"
+#include "run-code.h"
 
 #define NR_ROUTINES 12
 #define ROUTINE_SIZE 160
-#define NR_ROUNDS 24
 #define STORM_CALLS 100000
 
 static uint64_t seed = 1;
+static unsigned int nr_rounds = 24;
 static struct test_encl encl;
 static uint8_t code[PAGE_SIZE];
 
@@ -82,7 +84,9 @@ static uint8_t *emit_random(uint8_t *p)
 	const unsigned int a = draw_register(), b = draw_register();
 	const uint64_t value = draw_value();
 
-	switch (draw(6)) {
+	switch (draw(7)) {
+	case 5:					/* movq a, xmm */
+		return EMIT(p, 0x66, 0x48 | a >> 3, 0x0f, 0x6e, 0xc0 | draw(8) << 3 | (a & 7));
 	case 0:					/* movabs $value, a */
 		p = EMIT(p, 0x48 | a >> 3, 0xb8 | (a & 7));
 		return emit(p, &value, sizeof(value));
@@ -174,7 +178,7 @@ static void both_ways_out_end_in_the_same_state(void **state)
 {
 	uint64_t replaced[NR_REGS], trapped[NR_REGS];
 
-	for (unsigned int round = 0; round < NR_ROUNDS; round++) {
+	for (unsigned int round = 0; round < nr_rounds; round++) {
 		const uint64_t started = seed;
 
 		build_routines();
@@ -188,6 +192,68 @@ static void both_ways_out_end_in_the_same_state(void **state)
 						 (unsigned long long)replaced[r],
 						 (unsigned long long)trapped[r]);
 		}
+		test_encl_free(&encl);
+	}
+}
+
+/* Code of the program that enters thread 0, has the AEP behind it, and goes to run_code_end. */
+static uint8_t *build_entry(struct test_op *op)
+{
+	const uint64_t tcs = test_tcs(&encl, 0), rdi = (uintptr_t)op;
+	const uint64_t end = (uintptr_t)run_code_end;
+	uint8_t *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
+	uint8_t *p = page + 256;
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	memset(page, 0x90, 256);
+	p = EMIT(p, 0x48, 0xbb);
+	p = emit(p, &tcs, sizeof(tcs));
+	p = EMIT(p, 0x48, 0xbf);
+	p = emit(p, &rdi, sizeof(rdi));
+	p = EMIT(p, 0x48, 0x8d, 0x0d, 22, 0, 0, 0, 0xb8, 2, 0, 0, 0, 0x0f, 0x01, 0xd7);
+	p = EMIT(p, 0xff, 0x25, 0, 0, 0, 0);
+	p = emit(p, &end, sizeof(end));
+	EMIT(p, 0x0f, 0x01, 0xd7);
+	assert_int_equal(mprotect(page, PAGE_SIZE, PROT_READ | PROT_EXEC), 0);
+	return page;
+}
+
+static void run_by_own_enclu(const uint8_t *entry, struct test_op *op, unsigned int i,
+			     struct state *after)
+{
+	*op = (struct test_op){
+		.kind = OP_CALL2,
+		.value = (uintptr_t)encl.base + encl.code_offset + i * ROUTINE_SIZE,
+	};
+	run_code_start(after);
+	run_code(after, entry + 256);
+}
+
+/* The program's ENCLU is replaced itself by the second time; then all is without traps. */
+static void and_so_they_do_with_flags_for_the_programs_own_enclu(void **state)
+{
+	static struct test_op op;
+	struct state replaced, trapped;
+
+	for (unsigned int round = 0; round < nr_rounds; round++) {
+		const uint64_t started = seed;
+		uint8_t *entry;
+
+		build_routines();
+		entry = build_entry(&op);
+		for (unsigned int i = 0; i < NR_ROUTINES; i++) {
+			run_by_own_enclu(entry, &op, 2 * i, &replaced);
+			run_by_own_enclu(entry, &op, 2 * i + 1, &trapped);
+			for (unsigned int r = 0; r < NR_REGS; r++)
+				if (replaced.regs[r] != trapped.regs[r])
+					fail_msg("routine %u of seed %llu: register %u is %llx, not %llx",
+						 i, (unsigned long long)started, r,
+						 (unsigned long long)replaced.regs[r],
+						 (unsigned long long)trapped.regs[r]);
+			assert_memory_equal(replaced.vectors, trapped.vectors, STATE_VECTORS);
+		}
+		munmap(entry, PAGE_SIZE);
 		test_encl_free(&encl);
 	}
 }
@@ -251,11 +317,14 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_ways_out_end_in_the_same_state),
+		cmocka_unit_test(and_so_they_do_with_flags_for_the_programs_own_enclu),
 		cmocka_unit_test(code_changes_before_enclu_only),
 		cmocka_unit_test(signals_at_any_point_of_an_exit_lose_nothing),
 	};
 
 	if (argc > 1)
 		seed = strtoull(argv[1], NULL, 0) | 1;
+	if (argc > 2)
+		nr_rounds = (unsigned int)strtoul(argv[2], NULL, 0);
 	return cmocka_run_group_tests_name("exits", tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  * process has an enclave, a page that all clients of the machine share takes
  * its place, at the same address.
  */
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -23,12 +24,12 @@ static bool attached;
 
 void counts_place(enum count_place place)
 {
-	__atomic_fetch_add(&counts.page.places[place], 1, __ATOMIC_RELAXED);
+	atomic_fetch_add_explicit(&counts.page.places[place], 1, memory_order_relaxed);
 }
 
 void counts_trap(unsigned int trap)
 {
-	__atomic_fetch_add(&counts.page.traps[trap], 1, __ATOMIC_RELAXED);
+	atomic_fetch_add_explicit(&counts.page.traps[trap], 1, memory_order_relaxed);
 }
 
 void counts_enclu(uint32_t leaf)
@@ -71,9 +72,9 @@ static void take_page(int fd)
 				  MAP_SHARED | MAP_FIXED, fd, 0)))
 		return;
 	for (size_t i = 0; i < COUNT_NR_PLACES; i++)
-		__atomic_fetch_add(&counts.page.places[i], before.places[i], __ATOMIC_RELAXED);
+		atomic_fetch_add_explicit(&counts.page.places[i], before.places[i], memory_order_relaxed);
 	for (size_t i = 0; i < COUNT_NR_TRAPS; i++)
-		__atomic_fetch_add(&counts.page.traps[i], before.traps[i], __ATOMIC_RELAXED);
+		atomic_fetch_add_explicit(&counts.page.traps[i], before.traps[i], memory_order_relaxed);
 }
 
 void counts_attach(void)

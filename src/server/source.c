@@ -35,21 +35,27 @@ void source_init(struct source *s, struct call *call, struct device *dev,
 
 /* --- asking ---------------------------------------------------------------------- */
 
-/* How much can be placed from @offset on; 0: do not. */
-static uint64_t placeable(struct source *s, uint64_t offset, uint64_t left)
+/* How much of @size from @offset on belongs to no page, here or written out. */
+static uint64_t unoccupied(const struct source *s, uint64_t offset, uint64_t size)
 {
-	struct sgx_encl *encl = uapi_encl_encl(s->dev->encl);
 	struct sgx_encl_page_info info;
 	uint64_t next;
 
+	if (sgx_encl_next_page(uapi_encl_encl(s->dev->encl), offset, &next, &info) &&
+	    next - offset < size)
+		return next - offset;
+	return size;
+}
+
+/* How much can be placed from @offset on; 0: do not. */
+static uint64_t placeable(const struct source *s, uint64_t offset, uint64_t left)
+{
 	/* Handing out the file, and cleaning up, are worth it for many pages only. */
 	if (!s->can_place || (!s->has_file && left <= PROTO_CHUNK))
 		return 0;
 	if (left > PROTO_PLACE_CHUNK)
 		left = PROTO_PLACE_CHUNK;
-	if (sgx_encl_next_page(encl, offset, &next, &info) && next - offset < left)
-		left = next - offset;
-	return left;
+	return unoccupied(s, offset, left);
 }
 
 static int ask_to_place(struct source *s)
@@ -144,14 +150,16 @@ void source_drop(struct source *s)
 
 /*
  * The pages of a chunk are about to be written for the first time: have them
- * all at once, instead of by a fault each.
+ * all at once, instead of by a fault each.  A hole where a page was written out from
+ * has to stay one.
  */
-static void populate(struct source *s, uint64_t offset)
+static void populate(const struct source *s, uint64_t offset)
 {
 	const struct encl_memory *mem = &s->dev->mem;
 
 	if (!s->here.is_placed && s->here.size <= mem->size - offset)
-		madvise(mem->pages + offset, s->here.size, MADV_POPULATE_WRITE);
+		madvise(mem->pages + offset, unoccupied(s, offset, s->here.size),
+			MADV_POPULATE_WRITE);
 }
 
 static int next_piece(struct source *s, uint64_t uaddr, uint64_t offset, uint64_t left)

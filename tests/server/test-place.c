@@ -54,6 +54,8 @@ static void prepare(struct placing *p, const struct machine *m)
 
 static void finish(struct placing *p)
 {
+	if (p->file >= 0)
+		close(p->file);
 	free(p->src);
 	close(p->sock);
 }
@@ -86,12 +88,19 @@ static void begin(struct placing *p)
 	assert_true(p->reply >= 0);
 }
 
+static void keep_file(struct placing *p, int fd)
+{
+	if (p->file >= 0)
+		close(p->file);
+	p->file = fd;
+}
+
 /* The next question, not to be answered like others; false: DONE. */
 static bool next_place(struct placing *p, struct raw_frame *f)
 {
 	while (raw_receive(p->reply, f) && f->frame.kind != PROTO_DONE) {
 		if (f->fds[0] >= 0)
-			p->file = f->fds[0];
+			keep_file(p, f->fds[0]);
 		if (f->frame.kind == PROTO_PLACE)
 			return true;
 		if (f->frame.kind == PROTO_SOURCE)
@@ -106,9 +115,6 @@ static bool next_place(struct placing *p, struct raw_frame *f)
 static void end(struct placing *p)
 {
 	close(p->reply);
-	if (p->file >= 0)
-		close(p->file);
-	p->file = -1;
 }
 
 static void add(struct placing *p)
@@ -258,6 +264,27 @@ static void a_full_epc_leaves_nothing_behind(void **state)
 	finish(&hog);
 }
 
+/* Before EINIT nothing asks for it, and a page of zeros would pass for its contents. */
+static void a_page_that_was_written_out_is_not_made_again(void **state)
+{
+	struct placing p, other;
+	off_t hole;
+
+	prepare(&other, *state);
+	add(&other);
+	prepare(&p, *state);
+	for (; p.arg.offset < 2 * NR * PAGE; p.arg.offset += NR * PAGE) {
+		add(&p);
+		assert_int_equal(p.result, 0);
+	}
+	hole = lseek(p.file, 0, SEEK_HOLE);
+	assert_in_range(hole, 0, (2 * NR - 1) * PAGE);
+	assert_int_equal(raw_add_pages(p.sock, (uint64_t)hole, p.src, PAGE, R_PAGE, 0), -EBUSY);
+	assert_int_equal(lseek(p.file, 0, SEEK_HOLE), hole);
+	finish(&p);
+	finish(&other);
+}
+
 static void a_client_may_leave_while_it_places(void **state)
 {
 	for (int step = 0; step < 4; step++) {
@@ -362,6 +389,7 @@ int main(void)
 		test(what_cannot_be_read_ends_the_call_and_is_taken_back),
 		test(a_place_that_is_taken_is_not_given_away),
 		test(a_full_epc_leaves_nothing_behind),
+		test(a_page_that_was_written_out_is_not_made_again),
 		test(a_client_may_leave_while_it_places),
 		test(lies_about_what_was_placed_harm_the_liar),
 		test(what_was_not_placed_is_zero),

@@ -8,6 +8,11 @@
  * returns when no processor uses one any more.  From there on the pipe has the only
  * reference to a page nobody can reach, and what is read is final.  No process has
  * to help, or is waited for, whether it runs, is stopped or dies.
+ *
+ * The holes must be watched by a userfaultfd in every process that maps the file, and
+ * nobody may fill one of those that are being punched.  Otherwise a fault that is under
+ * way can bring a new page between the kernel's two passes through the range, and what
+ * is stored there goes with it (measured with Linux 6.18).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -168,6 +168,16 @@ struct isa_fixture *isa_fixture_create_xsave(uint32_t avx_end)
 	return create(&config);
 }
 
+struct isa_fixture *isa_fixture_create_amx(void)
+{
+	struct isa_config config = default_config();
+
+	config.xcr0 |= XFRM_AMX;
+	config.xsave_size[17] = 2816;
+	config.xsave_size[18] = 11008;
+	return create(&config);
+}
+
 void isa_fixture_destroy(struct isa_fixture *f)
 {
 	isa_machine_destroy(f->m);

@@ -65,6 +65,9 @@ struct isa_fixture *isa_fixture_create_seeded(uint8_t seed, uint8_t owner_epoch,
 
 /** isa_fixture_create_xsave() - a machine whose AVX state ends at @avx_end in an XSAVE area. */
 struct isa_fixture *isa_fixture_create_xsave(uint32_t avx_end);
+
+/** isa_fixture_create_amx() - a machine of a host whose XCR0 has AMX. */
+struct isa_fixture *isa_fixture_create_amx(void);
 void isa_fixture_destroy(struct isa_fixture *f);
 
 /** isa_fixture_la() - where the operating system sees @frame. */

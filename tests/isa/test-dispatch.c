@@ -384,6 +384,21 @@ static void enclave_leaves_fault_outside_an_enclave(void **state)
 	(void)state;
 }
 
+/* They change the whole register file, which isa_enclu() does not have. */
+static void entry_and_exit_are_other_functions(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+
+	isa_fixture_start(f, NULL, 0);
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_EEXIT));
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_EDECCSSA));
+	f->encl.secs_frame = ISA_NO_FRAME;
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_EENTER));
+	assert_gp(isa_enclu(&f->encl, ISA_ENCLU_ERESUME));
+	isa_fixture_destroy(f);
+	(void)state;
+}
+
 static void an_uninitialized_enclave_cannot_be_active(void **state)
 {
 	struct isa_fixture *f = isa_fixture_create(NULL);
@@ -518,6 +533,7 @@ int main(void)
 		cmocka_unit_test(results_have_names),
 		cmocka_unit_test(faults_of_the_supervisor_carry_no_user_bit),
 		cmocka_unit_test(enclave_leaves_fault_outside_an_enclave),
+		cmocka_unit_test(entry_and_exit_are_other_functions),
 		cmocka_unit_test(an_uninitialized_enclave_cannot_be_active),
 		cmocka_unit_test(entry_inside_an_enclave_faults),
 		cmocka_unit_test(enclv_is_for_a_vmm),

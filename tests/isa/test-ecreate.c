@@ -309,6 +309,42 @@ static void takes_mpx_as_a_whole_where_it_is_known(void **state)
 	assert_gp(create_with(*state, mpx));
 }
 
+static void tilecfg_only(struct sgx_secs *s)
+{
+	s->attributes.xfrm |= 1ull << 17;
+	s->ssaframesize = 3;
+}
+
+static void tiledata_only(struct sgx_secs *s)
+{
+	s->attributes.xfrm |= 1ull << 18;
+	s->ssaframesize = 3;
+}
+
+static void amx(struct sgx_secs *s)
+{
+	s->attributes.xfrm |= XFRM_AMX;
+	s->ssaframesize = 3;
+}
+
+static void amx_in_two_pages(struct sgx_secs *s)
+{
+	amx(s);
+	s->ssaframesize = 2;
+}
+
+static void takes_amx_as_a_whole_where_the_host_has_it(void **state)
+{
+	struct isa_fixture *g = isa_fixture_create_amx();
+
+	assert_gp(create_with(g, tilecfg_only));			/* 10 */
+	assert_gp(create_with(g, tiledata_only));
+	assert_gp(create_with(g, amx_in_two_pages));			/* 13 */
+	assert_done(create_with(g, amx));
+	isa_fixture_destroy(g);
+	assert_gp(create_with(*state, amx));				/* 10 */
+}
+
 static void knows_less_on_an_older_part(void **state)
 {
 	struct isa_fixture *g = isa_fixture_create("sgx1-client");
@@ -340,6 +376,7 @@ int main(void)
 		cmocka_unit_test(accepts_everything_the_profile_allows),
 		cmocka_unit_test(counts_the_xsave_area_and_misc_in_the_ssa_frame),
 		cmocka_unit_test(takes_mpx_as_a_whole_where_it_is_known),
+		cmocka_unit_test(takes_amx_as_a_whole_where_the_host_has_it),
 		cmocka_unit_test(knows_less_on_an_older_part),
 	};
 

@@ -49,6 +49,19 @@ static void faults_while_the_enclave_is_tracked_elsewhere(void **state)
 	assert_done(paging_etrack(f, FIXTURE_SECS));
 }
 
+static void faults_while_the_secs_is_held_exclusively(void **state)
+{
+	struct isa_fixture *f = *state;
+	struct isa_epcm *e = &f->m->epcm[FIXTURE_SECS];
+
+	assert_true(isa_epcm_try_exclusive(e));
+	assert_gp(paging_etrack(f, FIXTURE_SECS));			/* 3 */
+	isa_epcm_release_exclusive(e);
+	assert_true(isa_epcm_try_shared(e));
+	assert_done(paging_etrack(f, FIXTURE_SECS));
+	isa_epcm_release_shared(e);
+}
+
 static void faults_when_the_page_is_no_secs(void **state)
 {
 	struct isa_fixture *f = *state;
@@ -265,6 +278,7 @@ int main(void)
 		CASE(faults_on_an_unaligned_page),
 		CASE(faults_when_the_page_is_no_epc),
 		CASE(faults_while_the_enclave_is_tracked_elsewhere),
+		CASE(faults_while_the_secs_is_held_exclusively),
 		CASE(faults_when_the_page_is_no_secs),
 		CASE(reports_a_cycle_that_is_not_complete),
 		CASE(tracks_an_enclave_before_einit),

@@ -252,6 +252,38 @@ static void changes_nothing_when_a_destination_faults(void **state)
 	}
 }
 
+/* Page tables that change between the look at them and the stores. */
+static unsigned int stores_left;
+static const struct isa_mmu *steady;
+
+static bool write_until_unmapped(void *ctx, uint64_t la, const void *src, size_t n,
+				 struct isa_outcome *fault)
+{
+	return steady->write(ctx, stores_left ? la : FIXTURE_HOLE, src, n, fault) &&
+	       stores_left--;
+}
+
+static void keeps_the_page_when_a_destination_goes_away(void **state)
+{
+	struct isa_fixture *f = *state;
+	struct isa_mmu changing = *f->os.mmu;
+
+	steady = f->os.mmu;
+	changing.write = write_until_unmapped;
+	for (unsigned int i = 0; i < 3; i++) {
+		struct paging_snapshot *s;
+
+		prepare(f);
+		s = paging_snapshot(f);
+		stores_left = i;
+		f->os.mmu = &changing;
+		assert_ordinary_pf(ewb(f), FIXTURE_HOLE);
+		f->os.mmu = steady;
+		paging_assert_unchanged(f, s);
+	}
+	assert_done(ewb(f));
+}
+
 /* Stores into EPC are dropped: the page is gone, as the caller had it. */
 static void drops_what_is_written_to_epc(void **state)
 {
@@ -437,6 +469,7 @@ int main(void)
 		CASE(reports_children_of_a_secs),
 		CASE(reports_the_earliest_check_offended),
 		CASE(changes_nothing_when_a_destination_faults),
+		CASE(keeps_the_page_when_a_destination_goes_away),
 		CASE(drops_what_is_written_to_epc),
 		CASE(faults_when_pageinfo_lies_in_epc),
 		CASE(lets_destinations_overlap),

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The program's signal actions, masks and alternate stacks, as it believes them
- * to be: sigaction, signal, sigprocmask and sigaltstack, in front of libc's.
+ * The program's signal actions and alternate stacks, as it believes them to be:
+ * sigaction, signal and sigaltstack, in front of libc's.  For masks see masks.c.
  *
  * In the kernel every handler is ours, on our alternate stack, with all signals
- * blocked; and the signals of processor exceptions are never blocked, because a
- * blocked one kills the process where ENCLU only means to trap.
+ * blocked.
  */
-#include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
@@ -20,64 +17,9 @@
 #define PASSED_FLAGS (SA_RESTART | SA_NOCLDSTOP | SA_NOCLDWAIT)
 
 static struct client_action actions[NSIG_KERNEL + 1];	/* guarded by the lock */
-static __thread uint64_t blocked;	/* exception signals the program blocked */
 
 static const int sync_signals[] = { SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS };
 #define NR_SYNC (sizeof(sync_signals) / sizeof(sync_signals[0]))
-
-/* Those of them that others sent meanwhile. */
-static __thread uint64_t held;
-static __thread siginfo_t held_info[NR_SYNC];
-
-#define BIT(sig) (1ull << ((sig) - 1))
-#define SYNC_MASK                                                                                  \
-	(BIT(SIGILL) | BIT(SIGTRAP) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGSEGV) | BIT(SIGSYS))
-/* libc's own, for cancellation and setuid(). */
-#define LIBC_MASK (BIT(32) | BIT(33))
-
-bool client_is_sync(int sig)
-{
-	return SYNC_MASK & BIT(sig);
-}
-
-bool client_is_blocked(int sig)
-{
-	return blocked & BIT(sig);
-}
-
-bool client_hold_blocked(int sig, const siginfo_t *info)
-{
-	size_t i = 0;
-
-	if (!(SYNC_MASK & blocked & BIT(sig)))
-		return false;
-	while (sync_signals[i] != sig)
-		i++;
-	/* Two that wait are one. */
-	if (!(held & BIT(sig)))
-		held_info[i] = *info;
-	held |= BIT(sig);
-	return true;
-}
-
-/* Those that are blocked no more arrive again. */
-static void release_held(void)
-{
-	for (size_t i = 0; i < NR_SYNC; i++) {
-		const int sig = sync_signals[i];
-
-		if (!(held & ~blocked & BIT(sig)))
-			continue;
-		held &= ~BIT(sig);
-		sys_call(SYS_rt_tgsigqueueinfo, sys_call(SYS_getpid, 0, 0, 0, 0),
-			 sys_call(SYS_gettid, 0, 0, 0, 0), sig, (long)&held_info[i]);
-	}
-}
-
-void client_actions_forked(void)
-{
-	held = 0;
-}
 
 /* Taking the action of a one-shot handler ends it. */
 struct client_action client_action_take(int sig)
@@ -116,13 +58,11 @@ static void inherit(int sig)
 
 void client_signals_init(void)
 {
-	const uint64_t mask = SYNC_MASK;
-
 	for (int sig = 1; sig <= NSIG_KERNEL; sig++)
 		inherit(sig);
 	for (size_t i = 0; i < NR_SYNC; i++)
 		set_kernel(sync_signals[i], &actions[sync_signals[i]]);
-	sys_call(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&mask, 0, sizeof(mask));
+	client_masks_init();
 }
 
 /* --- sigaction ------------------------------------------------------------------- */
@@ -227,64 +167,6 @@ CLIENT_EXPORT __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
 	return sysv_signal(sig, handler);
 }
 
-/* --- masks -------------------------------------------------------------------------- */
-
-/* Which exception signals are blocked after @how. */
-static uint64_t blocked_after(int how, uint64_t set)
-{
-	set &= SYNC_MASK;
-	if (how == SIG_BLOCK)
-		return blocked | set;
-	return how == SIG_UNBLOCK ? blocked & ~set : set;
-}
-
-static void note_blocked(uint64_t now)
-{
-	if (!client_is_borrowed())
-		blocked = now;
-}
-
-/* Returns 0 or an errno. */
-static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
-{
-	const uint64_t was_blocked = blocked;
-	uint64_t wanted = 0, mask, previous;
-	long ret;
-
-	client_start();
-	if (set)
-		memcpy(&wanted, set, sizeof(wanted));
-	mask = wanted & ~(SYNC_MASK | LIBC_MASK);
-	ret = sys_call(SYS_rt_sigprocmask, how, set ? (long)&mask : 0, old ? (long)&previous : 0,
-		       sizeof(mask));
-	if (ret)
-		return (int)-ret;
-	if (set)
-		note_blocked(blocked_after(how, wanted));
-	if (old) {
-		previous |= was_blocked;
-		memset(old, 0, sizeof(*old));
-		memcpy(old, &previous, sizeof(previous));
-	}
-	release_held();
-	return 0;
-}
-
-CLIENT_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
-{
-	const int error = do_sigmask(how, set, old);
-
-	if (!error)
-		return 0;
-	errno = error;
-	return -1;
-}
-
-CLIENT_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
-{
-	return do_sigmask(how, set, old);
-}
-
 /* --- libc's own signals ------------------------------------------------------------------ */
 
 static const int libc_signals[] = { 32, 33 };
@@ -311,25 +193,17 @@ static void adopt(int sig)
  * libc installs its handlers past us, the one of setuid() with the first thread.
  * They, too, may interrupt an enclave, and would find its FS.
  */
-CLIENT_EXPORT int pthread_create(pthread_t *restrict thread, const pthread_attr_t *restrict attr,
-				 void *(*start)(void *), void *restrict arg)
+void client_actions_adopt(void)
 {
-	static int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 	uint64_t saved;
-	int ret;
 
-	if (!next)
-		next = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))
-			dlsym(RTLD_NEXT, "pthread_create");
-	ret = next(thread, attr, start, arg);
 	client_start();
 	if (!client_is_active())
-		return ret;
+		return;
 	client_lock(&saved);
 	for (size_t i = 0; i < NR_LIBC; i++)
 		adopt(libc_signals[i]);
 	client_unlock(&saved);
-	return ret;
 }
 
 /* --- alternate stacks ------------------------------------------------------------------ */

@@ -335,6 +335,18 @@ struct client_lookup {
 	uint64_t writable[8];	/* pages of encl that the program mapped for stores */
 };
 
+/* The signals of exceptions that a thread believes to be blocked; see masks.c. */
+#define CLIENT_NR_SYNC 6
+
+struct client_mask {
+	uint64_t blocked;
+	uint64_t held;			/* that others sent meanwhile */
+	siginfo_t info[CLIENT_NR_SYNC];	/* of these */
+	bool is_used;			/* in the record, not in thread-local storage */
+	volatile bool waits;		/* with another mask: this one */
+	uint64_t wait_mask;
+};
+
 /* enter.S knows the offsets of the members up to entry. */
 struct client_thread {
 	/*
@@ -367,6 +379,7 @@ struct client_thread {
 	uint64_t rsp_outside, rbp_outside;
 	stack_t user_stack;	/* the program's sigaltstack */
 	uint64_t stack_page;	/* where its thread was last when it was asked for its number */
+	struct client_mask mask; /* see client_tls_is_shared() */
 	struct client_thread *next;
 };
 
@@ -469,8 +482,8 @@ CLIENT_SIGSAFE void client_xstate_init(const ucontext_t *uc, uint64_t xfrm, int 
 CLIENT_SIGSAFE void client_xstate_load(const ucontext_t *uc, const uint8_t *image,
 				       uint64_t xfrm);
 
-/* Where a handler returns to: rt_sigreturn on the frame at RSP. */
-extern const char client_sigaction_restorer[];
+/* Where our handler returns to: rt_sigreturn on the frame at RSP; and where the program's does. */
+extern const char client_sigaction_restorer[], client_handler_return[];
 
 /** client_signal() - the handler the kernel knows, for every signal. */
 void client_signal(int sig, siginfo_t *info, void *ucontext);
@@ -485,20 +498,20 @@ CLIENT_SIGSAFE unsigned int client_signals_handled(void);
 CLIENT_SIGSAFE void client_deliver(struct client_thread *thread, int sig, siginfo_t *info,
 				   ucontext_t *uc);
 
-/** client_is_sync() - signals of processor exceptions: never blocked in the kernel. */
+/** client_is_sync() - signals of processor exceptions: not blocked while the program runs. */
 CLIENT_SIGSAFE bool client_is_sync(int sig);
 
-/** client_is_blocked() - does the program believe it blocked exception signal @sig? */
-CLIENT_SIGSAFE bool client_is_blocked(int sig);
+/** client_actions_adopt() - take over handlers that libc installed with a thread. */
+void client_actions_adopt(void);
 
-/**
- * client_hold_blocked() - keep a signal that somebody sent until the program unblocks it.
- * Return: false when it is none of exceptions, or not blocked.
- */
-CLIENT_SIGSAFE bool client_hold_blocked(int sig, const siginfo_t *info);
+/** client_masks_init() - the mask we were started with is the program's, not the kernel's. */
+void client_masks_init(void);
 
-/** client_actions_forked() - in the child: what was sent to the parent is not ours. */
-void client_actions_forked(void);
+/** client_masks_share() - this thread is about to make one that shares its storage. */
+void client_masks_share(void);
+
+/** client_masks_forked() - in the child: what was sent to the parent is not ours. */
+void client_masks_forked(void);
 
 /* The program's view of its signal actions; lock held. */
 struct client_action {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "masks.h"
 #include "sys.h"
 
 #define RED_ZONE 128u
@@ -90,7 +91,7 @@ static struct frame *move_frame(uint64_t top, const siginfo_t *info, const ucont
 	const void *fpregs = xstate;
 
 	memcpy(xstate, client_xstate_of(uc), xstate_size);
-	frame->restorer = client_sigaction_restorer;
+	frame->restorer = client_handler_return;
 	memcpy(frame->uc, uc, UCONTEXT_SIZE);
 	memcpy(frame->uc + offsetof(ucontext_t, uc_mcontext.fpregs), &fpregs, sizeof(fpregs));
 	frame->info = *info;
@@ -105,20 +106,6 @@ static void default_action(int sig, const siginfo_t *info, ucontext_t *uc, bool 
 	client_kill_by(sig, uc);
 }
 
-static uint64_t handler_mask(int sig, const struct client_action *action, const ucontext_t *uc)
-{
-	uint64_t mask;
-
-	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
-	mask |= action->mask;
-	if (!(action->flags & SA_NODEFER))
-		mask |= bit(sig);
-	for (int i = 1; i <= 31; i++)
-		if (client_is_sync(i))
-			mask &= ~bit(i);
-	return mask;
-}
-
 void client_deliver(struct client_thread *thread, int sig, siginfo_t *info, ucontext_t *uc)
 {
 	const bool forced = info->si_code > 0 && client_is_sync(sig);
@@ -126,22 +113,23 @@ void client_deliver(struct client_thread *thread, int sig, siginfo_t *info, ucon
 	struct frame *frame;
 	uint64_t mask, top;
 
-	if (!forced && client_hold_blocked(sig, info))
+	if (!forced && client_hold_blocked(thread, sig, info, uc))
 		return;
 	client_lock_blocked();
 	action = client_action_take(sig);
 	client_unlock_blocked();
 	if (action.handler == (void *)SIG_DFL || action.handler == (void *)SIG_IGN ||
-	    (forced && client_is_blocked(sig))) {
+	    (forced && client_is_blocked(thread, sig, uc))) {
 		default_action(sig, info, uc, action.handler == (void *)SIG_IGN);
 		return;
 	}
 	handled++;
-	mask = handler_mask(sig, &action, uc);
 	if (!thread) {
 		/* No alternate stack of ours: this is the handler's place. */
+		mask = client_handler_begins(NULL, sig, &action, uc);
 		sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof(mask));
 		((void (*)(int, siginfo_t *, void *))action.handler)(sig, info, uc);
+		client_handler_returns(uc);
 		return;
 	}
 	top = stack_top(thread, &action, uc);
@@ -149,6 +137,7 @@ void client_deliver(struct client_thread *thread, int sig, siginfo_t *info, ucon
 		client_kill_by(SIGSEGV, uc);
 		return;
 	}
+	mask = client_handler_begins(thread, sig, &action, uc);
 	frame = move_frame(top, info, uc);
 	client_run_handler(frame, &mask, action.handler, sig, &frame->info, frame->uc);
 }

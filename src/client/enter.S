@@ -14,6 +14,7 @@
 #define EEXIT 4
 #define EINVAL 22
 #define SYS_RT_SIGPROCMASK 14
+#define SYS_RT_SIGRETURN 15
 #define SYS_GETTID 186
 #define SIG_SETMASK 2
 
@@ -458,9 +459,51 @@ client_run_handler:
 	.size	client_run_handler, . - client_run_handler
 
 	/*
-	 * Where such a handler returns to; the kernel finds the frame at RSP.  Whoever
-	 * walks up the stack knows a signal's frame by just these bytes, in code
-	 * without unwind information; debuggers also by "sigaction" in its name.
+	 * Where such a handler returns to.  The kernel finds the frame at RSP, and so does
+	 * who walks up the stack: each register is in the context there.
+	 */
+#define UC_GREGS 40
+	.macro	in_context reg, index
+	.cfi_escape 0x10, \reg, 3, 0x77, ((UC_GREGS + 8 * \index) & 0x7f) | 0x80, (UC_GREGS + 8 * \index) >> 7
+	.endm
+
+	.globl	client_handler_return
+	.hidden	client_handler_return
+	.type	client_handler_return, @function
+	.cfi_startproc simple
+	.cfi_signal_frame
+	/* The frame's address is the value of RSP in it. */
+	.cfi_escape 0x0f, 4, 0x77, ((UC_GREGS + 8 * 15) & 0x7f) | 0x80, (UC_GREGS + 8 * 15) >> 7, 0x06
+	in_context 8, 0
+	in_context 9, 1
+	in_context 10, 2
+	in_context 11, 3
+	in_context 12, 4
+	in_context 13, 5
+	in_context 14, 6
+	in_context 15, 7
+	in_context 5, 8		/* RDI */
+	in_context 4, 9		/* RSI */
+	in_context 6, 10	/* RBP */
+	in_context 3, 11	/* RBX */
+	in_context 1, 12	/* RDX */
+	in_context 0, 13	/* RAX */
+	in_context 2, 14	/* RCX */
+	in_context 7, 15	/* RSP */
+	in_context 16, 16	/* RIP */
+	nop			/* it is looked for before the address returned to */
+client_handler_return:
+	movq	%rsp, %rdi
+	call	client_handler_returns
+	movl	$SYS_RT_SIGRETURN, %eax
+	syscall
+	.cfi_endproc
+	.size	client_handler_return, . - client_handler_return
+
+	/*
+	 * Where our own handler returns to.  Whoever walks up the stack knows a signal's
+	 * frame by just these bytes, in code without unwind information; debuggers also by
+	 * "sigaction" in its name.
 	 */
 	.globl	client_sigaction_restorer
 	.hidden	client_sigaction_restorer

@@ -162,7 +162,7 @@ static void after_fork_in_child(void)
 	client_borrowed = 0;
 	client_unlock_blocked();
 	client_thread_forked();
-	client_actions_forked();
+	client_masks_forked();
 	client_encl_forked();
 	client_vepc_forked();
 	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&saved, 0, sizeof(saved));

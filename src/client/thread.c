@@ -257,6 +257,7 @@ CLIENT_EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ..
 	}
 	if ((flags & CLONE_VM) && !(flags & CLONE_SETTLS))
 		tls_is_shared = true;
+	client_masks_share();
 	return next(fn, stack, flags, arg, parent_tid, tls, child_tid);
 }
 

@@ -4,6 +4,7 @@
  * must be what it is without us.  The program runs the same on its own.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -16,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -503,6 +506,334 @@ static void sigsuspend_waits_and_restores(void **state)
 	assert_blocked(SIGUSR1, 1);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	set_default(SIGUSR1);
+}
+
+/* --- masks of exception signals ------------------------------------------------------------ */
+
+static sigset_t only(int sig)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	return set;
+}
+
+static void assert_pending(int sig, int expected)
+{
+	sigset_t now;
+
+	assert_int_equal(sigpending(&now), 0);
+	assert_int_equal(sigismember(&now, sig), expected);
+}
+
+static void blocked_exception_signals_wait_and_are_pending(void **state)
+{
+	static const int sigs[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP, SIGSYS };
+
+	for (unsigned int i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
+		const sigset_t set = only(sigs[i]);
+
+		set_action(sigs[i], count, 0);
+		assert_int_equal(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+		assert_pending(sigs[i], 0);
+		raise(sigs[i]);
+		assert_int_equal(nr_calls, 0);
+		assert_pending(sigs[i], 1);
+		assert_pending(SIGUSR1, 0);
+		assert_int_equal(sigprocmask(SIG_UNBLOCK, &set, NULL), 0);
+		assert_int_equal(nr_calls, 1);
+		assert_pending(sigs[i], 0);
+		set_default(sigs[i]);
+	}
+}
+
+static volatile sig_atomic_t blocked_inside, second_inside, pending_inside;
+static volatile int second_sig;
+
+static int is_blocked_now(int sig)
+{
+	sigset_t now;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &now);
+	return sigismember(&now, sig);
+}
+
+static void raise_held(int sig)
+{
+	sigset_t now;
+
+	nr_calls++;
+	blocked_inside = is_blocked_now(second_sig) && is_blocked_now(sig);
+	raise(second_sig);
+	second_inside = nr_second;
+	sigpending(&now);
+	pending_inside = sigismember(&now, second_sig);
+}
+
+static void mask_of_an_action_holds_exception_signals(void **state)
+{
+	static const int pairs[][2] = {
+		{ SIGUSR1, SIGSEGV }, { SIGSEGV, SIGILL }, { SIGILL, SIGUSR1 },
+	};
+
+	for (unsigned int i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		struct sigaction sa = { .sa_handler = raise_held };
+
+		second_sig = pairs[i][1];
+		set_action(pairs[i][1], count_second, 0);
+		sigaddset(&sa.sa_mask, pairs[i][1]);
+		assert_int_equal(sigaction(pairs[i][0], &sa, NULL), 0);
+		raise(pairs[i][0]);
+		assert_int_equal(nr_calls, 1);
+		assert_int_equal(blocked_inside, 1);
+		assert_int_equal(second_inside, 0);
+		assert_int_equal(pending_inside, 1);
+		assert_int_equal(nr_second, 1);
+		assert_blocked(pairs[i][0], 0);
+		assert_blocked(pairs[i][1], 0);
+		assert_pending(pairs[i][1], 0);
+		set_default(pairs[i][0]);
+		set_default(pairs[i][1]);
+	}
+}
+
+static void exception_signal_waits_for_its_own_handler(void **state)
+{
+	deepest = 0;
+	set_action(SIGSEGV, raise_itself, 0);
+	raise(SIGSEGV);
+	assert_int_equal(deepest, 1);
+	assert_int_equal(nr_calls, 5);
+	deepest = 0;
+	set_action(SIGSEGV, raise_itself, SA_NODEFER);
+	raise(SIGSEGV);
+	assert_int_equal(deepest, 5);
+	set_default(SIGSEGV);
+}
+
+static volatile uint64_t mask_seen;
+
+static void change_saved_mask(int sig, siginfo_t *info, void *context)
+{
+	uint64_t mask;
+
+	memcpy(&mask, &((ucontext_t *)context)->uc_sigmask, sizeof(mask));
+	mask_seen = mask;
+	mask ^= 1ull << (SIGBUS - 1) | 1ull << (SIGFPE - 1);
+	memcpy(&((ucontext_t *)context)->uc_sigmask, &mask, sizeof(mask));
+}
+
+static void handler_sees_and_changes_what_was_blocked(void **state)
+{
+	const sigset_t set = only(SIGFPE);
+	sigset_t old;
+
+	sigprocmask(SIG_BLOCK, &set, &old);
+	set_info_action(SIGUSR1, change_saved_mask, 0);
+	raise(SIGUSR1);
+	assert_int_equal(mask_seen & (1ull << (SIGFPE - 1)), 1ull << (SIGFPE - 1));
+	assert_int_equal(mask_seen & (1ull << (SIGBUS - 1)), 0);
+	assert_blocked(SIGFPE, 0);
+	assert_blocked(SIGBUS, 1);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	set_default(SIGUSR1);
+}
+
+static void jumps_restore_exception_signals(void **state)
+{
+	const sigset_t set = only(SIGILL);
+	sigset_t old;
+
+	sigprocmask(SIG_BLOCK, &set, &old);
+	set_action(SIGSEGV, jump, 0);
+	for (volatile int i = 0; i < 3; i++)
+		if (!sigsetjmp(out, 1))
+			*nowhere = 1;
+	assert_int_equal(nr_calls, 3);
+	assert_blocked(SIGSEGV, 0);
+	assert_blocked(SIGILL, 1);
+	/* Without a mask, what the handler had stays. */
+	if (!sigsetjmp(out, 0))
+		*nowhere = 1;
+	assert_blocked(SIGSEGV, 1);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	assert_blocked(SIGILL, 0);
+	set_default(SIGSEGV);
+}
+
+static void contexts_have_their_masks(void **state)
+{
+	const sigset_t set = only(SIGSEGV);
+	volatile int n = 0;
+	ucontext_t here;
+	sigset_t old;
+
+	sigprocmask(SIG_BLOCK, &set, &old);
+	assert_int_equal(getcontext(&here), 0);
+	if (n++ < 3) {
+		sigprocmask(SIG_SETMASK, &old, NULL);
+		assert_blocked(SIGSEGV, 0);
+		setcontext(&here);
+		fail();
+	}
+	assert_blocked(SIGSEGV, 1);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+static ucontext_t main_context, other_context;
+static volatile int blocked_there;
+
+static void other_coroutine(void)
+{
+	const sigset_t set = only(SIGBUS);
+
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	swapcontext(&other_context, &main_context);
+	blocked_there = is_blocked_now(SIGBUS) && !is_blocked_now(SIGFPE);
+	swapcontext(&other_context, &main_context);
+}
+
+static void coroutines_have_their_masks(void **state)
+{
+	const sigset_t set = only(SIGFPE);
+	static uint8_t other_stack[65536];
+	sigset_t old;
+
+	assert_int_equal(getcontext(&other_context), 0);
+	other_context.uc_stack.ss_sp = other_stack;
+	other_context.uc_stack.ss_size = sizeof(other_stack);
+	makecontext(&other_context, other_coroutine, 0);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	assert_int_equal(swapcontext(&main_context, &other_context), 0);
+	assert_blocked(SIGFPE, 1);
+	assert_blocked(SIGBUS, 0);
+	assert_int_equal(swapcontext(&main_context, &other_context), 0);
+	assert_int_equal(blocked_there, 1);
+	assert_blocked(SIGFPE, 1);
+	assert_blocked(SIGBUS, 0);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+static void *mask_and_pending(void *arg)
+{
+	sigset_t *got = arg;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &got[0]);
+	sigpending(&got[1]);
+	return NULL;
+}
+
+static void new_thread_inherits_exception_signals_blocked(void **state)
+{
+	const sigset_t set = only(SIGSEGV);
+	sigset_t old, got[2];
+	pthread_t t;
+
+	set_action(SIGSEGV, count, 0);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	raise(SIGSEGV);
+	assert_int_equal(pthread_create(&t, NULL, mask_and_pending, got), 0);
+	pthread_join(t, NULL);
+	assert_int_equal(sigismember(&got[0], SIGSEGV), 1);
+	assert_int_equal(sigismember(&got[0], SIGILL), 0);
+	/* It was sent to the other one. */
+	assert_int_equal(sigismember(&got[1], SIGSEGV), 0);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	assert_int_equal(nr_calls, 1);
+	set_default(SIGSEGV);
+}
+
+/* --- waits --------------------------------------------------------------------------------- */
+
+static void note_masks(int sig)
+{
+	nr_calls++;
+	blocked_inside = is_blocked_now(SIGUSR2) || is_blocked_now(SIGBUS);
+	second_inside = is_blocked_now(SIGTERM) && is_blocked_now(SIGFPE) && is_blocked_now(sig);
+}
+
+/* The handler's mask is made of the one that was waited with. */
+static void wait_with(int sig, int (*wait)(const sigset_t *))
+{
+	sigset_t set = only(sig), during, old;
+
+	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGBUS);
+	sigemptyset(&during);
+	sigaddset(&during, SIGTERM);
+	sigaddset(&during, SIGFPE);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	set_action(sig, note_masks, 0);
+	raise(sig);
+	assert_int_equal(nr_calls, 0);
+	errno = 0;
+	assert_int_equal(wait(&during), -1);
+	assert_int_equal(errno, EINTR);
+	assert_int_equal(nr_calls, 1);
+	assert_int_equal(blocked_inside, 0);
+	assert_int_equal(second_inside, 1);
+	assert_blocked(sig, 1);
+	assert_blocked(SIGBUS, 1);
+	assert_blocked(SIGFPE, 0);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	set_default(sig);
+}
+
+static int wait_by_ppoll(const sigset_t *set)
+{
+	return ppoll(NULL, 0, NULL, set);
+}
+
+static int wait_by_pselect(const sigset_t *set)
+{
+	return pselect(0, NULL, NULL, NULL, NULL, set);
+}
+
+static int wait_by_epoll(const sigset_t *set)
+{
+	struct epoll_event event;
+	const int fd = epoll_create1(0);
+	const int ret = epoll_pwait(fd, &event, 1, -1, set);
+
+	close(fd);
+	return ret;
+}
+
+static void waits_with_another_mask(void **state)
+{
+	static int (*const ways[])(const sigset_t *) = {
+		sigsuspend, wait_by_ppoll, wait_by_pselect, wait_by_epoll,
+	};
+
+	for (unsigned int i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		wait_with(SIGUSR1, ways[i]);
+		wait_with(SIGSEGV, ways[i]);
+	}
+}
+
+static void exception_signals_can_be_waited_for(void **state)
+{
+	const sigset_t set = only(SIGSEGV);
+	siginfo_t info;
+	sigset_t old;
+	int sig;
+
+	set_action(SIGSEGV, count, 0);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	raise(SIGSEGV);
+	assert_int_equal(sigwait(&set, &sig), 0);
+	assert_int_equal(sig, SIGSEGV);
+	assert_pending(SIGSEGV, 0);
+	raise(SIGSEGV);
+	assert_int_equal(sigwaitinfo(&set, &info), SIGSEGV);
+	assert_int_equal(info.si_pid, getpid());
+	assert_int_equal(sigtimedwait(&set, &info, &(struct timespec){ 0 }), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_blocked(SIGSEGV, 1);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	assert_int_equal(nr_calls, 0);
+	set_default(SIGSEGV);
 }
 
 /* --- stacks ----------------------------------------------------------------------------- */
@@ -1048,6 +1379,17 @@ int main(void)
 		cmocka_unit_test(nor_with_nodefer),
 		cmocka_unit_test(jumping_out_restores_the_mask),
 		cmocka_unit_test(sigsuspend_waits_and_restores),
+		cmocka_unit_test(nor_with_nodefer),
+		cmocka_unit_test(blocked_exception_signals_wait_and_are_pending),
+		cmocka_unit_test(mask_of_an_action_holds_exception_signals),
+		cmocka_unit_test(exception_signal_waits_for_its_own_handler),
+		cmocka_unit_test(handler_sees_and_changes_what_was_blocked),
+		cmocka_unit_test(jumps_restore_exception_signals),
+		cmocka_unit_test(contexts_have_their_masks),
+		cmocka_unit_test(coroutines_have_their_masks),
+		cmocka_unit_test(new_thread_inherits_exception_signals_blocked),
+		cmocka_unit_test(waits_with_another_mask),
+		cmocka_unit_test(exception_signals_can_be_waited_for),
 		cmocka_unit_test(alternate_stack_is_reported_as_it_was_set),
 		cmocka_unit_test(bad_alternate_stacks_are_refused),
 		cmocka_unit_test(handler_runs_on_the_alternate_stack_when_asked),

@@ -454,6 +454,7 @@ int sgx_epc_poison(struct sgx_epc_pool *pool, uint64_t pa);
 struct sgx_epc_blockers {
 	uint64_t users;
 	uint64_t in_use, leaked, unsanitized;
+	uint64_t poisoned;	/* parked before EREMOVE could clean them; the others are unused */
 };
 
 /**

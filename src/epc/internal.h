@@ -14,8 +14,9 @@
  *   CLEAN, INITIALIZED --EREMOVE failed at freeing--> LEAKED
  *
  * Only a CLEAN page can become FREE or CACHED: the gate of the pool is in
- * alloc.c, and epc_page_set() aborts on every move that page-states.def does not have.  EPC_POISON marks a page whose memory is
- * broken while somebody has it; it becomes POISONED where it would become free.
+ * alloc.c, and epc_page_set() aborts on every move that page-states.def does
+ * not have.  EPC_POISON marks a page whose memory is broken while somebody has
+ * it; it becomes POISONED where it would become free.
  *
  * From outside the manager uses <errno.h> constants, memcpy, memset, snprintf
  * and abort, the names of codes and vectors from the processor's library, and
@@ -74,6 +75,7 @@ struct epc_node {
 	uint32_t nr_out;	/* cached or in use */
 	uint32_t nr_leaked;
 	uint32_t nr_poisoned;
+	uint32_t nr_poisoned_dirty;	/* of them parked before EREMOVE cleaned them */
 	uint32_t nr_unsanitized;
 };
 

@@ -47,6 +47,7 @@ static void poison_locked(struct sgx_epc_pool *pool, struct epc_node *node,
 		break;
 	case EPC_PAGE_UNSANITIZED:
 		node->nr_unsanitized--;
+		node->nr_poisoned_dirty++;
 		park(pool, node, page);
 		break;
 	case EPC_PAGE_SANITIZING:

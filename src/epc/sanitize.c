@@ -67,6 +67,7 @@ static void put(struct sgx_epc_pool *pool, const struct batch *b)
 
 		if (b->dest[i] == CLEAN || poisoned) {
 			node->nr_unsanitized--;
+			node->nr_poisoned_dirty += b->dest[i] != CLEAN;
 			epc_node_take_in(pool, node, page, EPC_PAGE_SANITIZING, poisoned);
 		} else {
 			epc_page_set(pool, page, EPC_PAGE_SANITIZING, EPC_PAGE_UNSANITIZED);

@@ -13,6 +13,19 @@
 /* The processor's advice for RDRAND, which EUPDATESVN depends on. */
 #define ENTROPY_TRIES 10
 
+static uint64_t nr_poisoned_dirty(struct sgx_epc_pool *pool)
+{
+	uint64_t nr = 0;
+	uint32_t i;
+
+	for (i = 0; i < pool->nr_nodes; i++) {
+		epc_lock(&pool->nodes[i].lock, &pool->port);
+		nr += pool->nodes[i].nr_poisoned_dirty;
+		epc_unlock(&pool->nodes[i].lock);
+	}
+	return nr;
+}
+
 static struct sgx_epc_blockers find_blockers(struct sgx_epc_pool *pool)
 {
 	const struct sgx_epc_stat stat = sgx_epc_stat_total(pool);
@@ -22,12 +35,13 @@ static struct sgx_epc_blockers find_blockers(struct sgx_epc_pool *pool)
 		.in_use = stat.in_use,
 		.leaked = stat.leaked,
 		.unsanitized = stat.unsanitized,
+		.poisoned = nr_poisoned_dirty(pool),
 	};
 }
 
 static bool is_blocked(const struct sgx_epc_blockers *b)
 {
-	return b->users || b->in_use || b->leaked || b->unsanitized;
+	return b->users || b->in_use || b->leaked || b->unsanitized || b->poisoned;
 }
 
 static void log_failure(struct sgx_epc_pool *pool, struct isa_outcome out)
@@ -72,16 +86,16 @@ static int update_locked(struct sgx_epc_pool *pool)
 static int update_for_first_user(struct sgx_epc_pool *pool)
 {
 	const struct sgx_epc_blockers blockers = find_blockers(pool);
-	char message[160];
+	char message[224];
 
 	if (!pool->ops.eupdatesvn)
 		return 0;
 	if (!is_blocked(&blockers))
 		return update_locked(pool);
 	snprintf(message, sizeof(message), "the processor's SVN was not updated: of EPC %llu pages "
-		 "are in use, %llu leaked, %llu unsanitized",
+		 "are in use, %llu leaked, %llu unsanitized, %llu poisoned before they were sanitized",
 		 (unsigned long long)blockers.in_use, (unsigned long long)blockers.leaked,
-		 (unsigned long long)blockers.unsanitized);
+		 (unsigned long long)blockers.unsanitized, (unsigned long long)blockers.poisoned);
 	pool->port.log(pool->port.ctx, EPC_LOG_INFO, message);
 	return 0;
 }

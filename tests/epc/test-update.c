@@ -163,8 +163,48 @@ static void user_is_not_refused_for_an_update_held_back(void **state)
 	assert_int_equal(nr_updates, 0);
 	assert_int_equal(f.log->level, EPC_LOG_INFO);
 	assert_string_equal(f.log->message, "the processor's SVN was not updated: of EPC 0 pages "
-			    "are in use, 1 leaked, 0 unsanitized");
+			    "are in use, 1 leaked, 0 unsanitized, 0 poisoned before they were sanitized");
 	sgx_epc_usage_put(f.pool);
+	fake_finish(&f);
+}
+
+static struct fake *reported_in;
+
+/* The report comes while EREMOVE of the page runs, and that fails. */
+static struct isa_outcome failing_eremove(void *ctx, uint64_t pa)
+{
+	if (pa != small_sections[0].pa)
+		return done();
+	assert_int_equal(sgx_epc_poison(reported_in->pool, pa), 0);
+	return fake_fault(X86_GP);
+}
+
+/* What is in a page that broke before it was sanitized nobody knows, nor ever will. */
+static void page_poisoned_before_it_was_sanitized_holds_it_back(void **state)
+{
+	struct fake f;
+
+	start(&f, fake_error(SGX_EPC_NOT_READY), false);
+	assert_int_equal(sgx_epc_poison(f.pool, small_sections[0].pa), 0);
+	assert_int_equal(sgx_epc_sanitize(f.pool, NULL), 0);
+	assert_blocked(&f, (struct sgx_epc_blockers){ .poisoned = 1 });
+	/* Free by now: those are known to be unused. */
+	assert_int_equal(sgx_epc_poison(f.pool, small_sections[1].pa), 0);
+	assert_blocked(&f, (struct sgx_epc_blockers){ .poisoned = 1 });
+	assert_int_equal(sgx_epc_usage_get(f.pool), 0);
+	assert_int_equal(nr_updates, 0);
+	assert_non_null(strstr(f.log->message, ", 1 poisoned before they were sanitized"));
+	sgx_epc_usage_put(f.pool);
+	fake_finish(&f);
+
+	start(&f, fake_error(SGX_EPC_NOT_READY), false);
+	sgx_epc_pool_destroy(f.pool);
+	reported_in = &f;
+	f.config.ops.eremove = failing_eremove;
+	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	assert_int_equal(sgx_epc_sanitize(f.pool, NULL), 0);
+	assert_counts(&f, SMALL_PAGES - 1, 0, 0, 0);
+	assert_blocked(&f, (struct sgx_epc_blockers){ .poisoned = 1 });
 	fake_finish(&f);
 }
 
@@ -189,6 +229,7 @@ int main(void)
 		cmocka_unit_test(processor_without_the_leaf_is_enodev),
 		cmocka_unit_test(says_what_holds_the_update_back),
 		cmocka_unit_test(user_is_not_refused_for_an_update_held_back),
+		cmocka_unit_test(page_poisoned_before_it_was_sanitized_holds_it_back),
 		cmocka_unit_test(poisoned_page_that_is_parked_does_not_hold_it_back),
 	};
 

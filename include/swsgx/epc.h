@@ -375,7 +375,7 @@ struct sgx_epc_leak {
 	struct isa_outcome result;	/* of EREMOVE */
 	struct isa_epcm_info epcm;	/* right after it failed */
 	bool epcm_known;
-	struct sgx_epc_owner owner;	/* the last one */
+	struct sgx_epc_owner owner;	/* the last one; its group is left out */
 	const char *site;
 	uint64_t time_ns;
 };

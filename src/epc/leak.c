@@ -73,6 +73,7 @@ static struct sgx_epc_leak make_row(const struct sgx_epc_pool *pool,
 		row.epcm = ops->peek(ops->ctx, row.pa);
 	if (page->owner)
 		row.owner = *page->owner;
+	row.owner.group = NULL;		/* which need not outlive the row */
 	row.time_ns = pool->port.time_ns(pool->port.ctx);
 	return row;
 }

@@ -520,6 +520,7 @@ static void leaked_page_is_no_more_charged(void **state)
 	struct sgx_epc_group *group;
 	struct sgx_epc_owner owner;
 	struct sgx_epc_page *page;
+	struct sgx_epc_leak row;
 	struct fake f;
 
 	start(&f);
@@ -528,6 +529,9 @@ static void leaked_page_is_no_more_charged(void **state)
 	fake_fail(&f, FAKE_EREMOVE, 1, 1, fake_fault(X86_GP));
 	assert_false(sgx_encl_free_epc_page(f.pool, page, "test"));
 	assert_int_equal(sgx_epc_group_usage(group), 0);
+	/* The row outlives the group. */
+	assert_int_equal(sgx_epc_leaks(f.pool, 0, &row, 1), 1);
+	assert_null(row.owner.group);
 	assert_int_equal(sgx_alloc_epc_page(f.pool, &owner, 0, &page), 0);
 	assert_int_equal(sgx_epc_poison(f.pool, sgx_epc_page_pa(f.pool, page)), 0);
 	sgx_free_epc_page(f.pool, page);

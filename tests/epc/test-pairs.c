@@ -465,7 +465,7 @@ static void runs_against_all_others(void **state)
 	size_t second;
 
 	for (second = first; second < NR_OPERATIONS; second++) {
-		print_message("%s and %s\n", operations[first].name, operations[second].name);
+		print_message("# %s and %s\n", operations[first].name, operations[second].name);
 		run_pair(first, second);
 	}
 }

@@ -4,6 +4,7 @@
  * happens when EREMOVE or an allocation fails.  Cases that begin with a letter
  * and a number are the named defects of other managers.
  */
+#include "counters.h"
 #include "fake.h"
 
 #include <errno.h>
@@ -360,9 +361,11 @@ static void l7_remove_all_and_fault_share_the_table(void **state)
 	fake_start(&f, many_sections, 1, true);
 	faulter.vepc = create(&f);
 	assert_int_equal(pthread_create(&thread, NULL, keep_faulting, &faulter), 0);
+	steps_beside_others(true);
 	while (!atomic_load(&faulter.stop))
 		assert_int_equal(sgx_vepc_remove_all(faulter.vepc), 0);
 	pthread_join(thread, NULL);
+	steps_beside_others(false);
 	assert_counts(&f, 24, 1000, 0, 0);
 	sgx_vepc_release(faulter.vepc);
 	assert_counts(&f, 1024, 0, 0, 0);

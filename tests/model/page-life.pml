@@ -19,9 +19,11 @@
  *
  * What is left out, and why that is enough:
  *   - VA pages: to the pool, pages of an enclave that are never evicted.
- *   - Counters, groups, nodes: they decide whether a page is had, not what becomes
- *     of it; here an operation may give up at any time.
- *   - Which page of a list is taken: pages are alike, so it is the first.
+ *   - Counters, groups, nodes, releases that are waited for, pages an enclave is
+ *     left with: they decide whether a page is had, not what becomes of it; here an
+ *     operation may give up at any time.
+ *   - Which page of a list is taken, and whether its neighbours are free as well:
+ *     pages are alike, so it is the first.
  *   - Whose cache a page is in: the owner of all caches may take any, so anybody may.
  *   - Locks: what happens to an enclave under its lock, or under that of the
  *     orphans, is one step.  Others see a page in it only by reporting it as
@@ -192,24 +194,8 @@ inline fill()
 	od
 }
 
-/* Poisoned pages leave the list when they are met. */
-inline drop_poisoned()
-{
-	p = 0;
-	do
-	:: p < NR_PAGES ->
-		if
-		:: where[p] == FREE_LIST && state[p] == POISONED -> take(FREE_LIST, p)
-		:: else
-		fi;
-		p++
-	:: else -> break
-	od
-}
-
 inline alloc_free(place)
 {
-	drop_poisoned();
 #ifndef SMALL
 	if
 	:: flush()
@@ -228,7 +214,7 @@ inline alloc_free(place)
 	assert(reported != p && epcm[p] == INVALID)
 }
 
-#define ANY_FREE (ANY(CACHES) || state[0] == FREE || state[1] == FREE || state[2] == FREE)
+#define ANY_FREE (ANY(CACHES) || ANY(FREE_LIST))
 
 /* --- evicting ------------------------------------------------------------------ */
 
@@ -370,6 +356,7 @@ inline use_page(h)
 	:: ANY(SECS_OF(h)) && CAN_GROW(h) -> make_child(h, STOCK_OF(h))
 	:: ANY(SECS_OF(h)) && nr_out[h] -> make_child(h, STOCK_OF(h)); nr_out[h]--
 	:: leaf_failed(STOCK_OF(h))
+	:: encl_free(STOCK_OF(h), p)		/* no leaf was tried: no memory, or one was there */
 	:: raw_free(STOCK_OF(h), p)		/* it was not needed */
 	fi
 }
@@ -540,7 +527,7 @@ inline report()
 	:: p = 2
 	fi;
 	if
-	:: state[p] == FREE -> MOVE(p, FREE, POISONED)
+	:: state[p] == FREE -> MOVE(p, FREE, POISONED); take(FREE_LIST, p)
 	:: state[p] == CACHED -> MOVE(p, CACHED, POISONED); take(CACHES, p)
 	:: state[p] == UNSANITIZED -> MOVE(p, UNSANITIZED, POISONED)
 	:: state[p] == LEAKED

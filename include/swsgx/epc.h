@@ -145,7 +145,8 @@ struct epc_mm_ops {
 	 * No access to @pages may succeed from here on: drop their translations
 	 * in every address space.  Before EBLOCK, EREMOVE and a change of type.
 	 * @nr: at most EPC_MM_MAX_PAGES.  Return 0; or an errno, when there is one
-	 * for which that cannot be: then no page is evicted.
+	 * for which that cannot be: then no page is evicted.  A page is removed or
+	 * changes its type all the same, and changed() has to see to that.
 	 */
 	int (*zap)(void *ctx, void *encl, const struct epc_mm_page *pages, unsigned int nr);
 	/*

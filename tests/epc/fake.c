@@ -211,9 +211,9 @@ static int place(void *ctx, void *cookie, uint64_t pa, uint64_t la)
 	pthread_mutex_lock(&f->mutex);
 	f->nr_places++;
 	f->place_cookie = cookie;
-	if (f->place_result) {
+	if (f->place_result || f->nr_places == f->fail_place) {
 		pthread_mutex_unlock(&f->mutex);
-		return f->place_result;
+		return f->place_result ? f->place_result : -ENOMEM;
 	}
 	assert_false(page->placed);
 	page->placed = true;
@@ -361,7 +361,7 @@ void assert_adds_up(struct fake *f)
 		assert_int_equal(sgx_epc_stat_node(f->pool, node).total, nr_pages);
 	}
 	assert_int_equal(sgx_epc_stat_total(f->pool).total, f->nr_pages);
-	assert_counters_add_up(f->pool);
+	assert_counters_add_up(f->pool, 1024);
 }
 
 void assert_counts(struct fake *f, uint64_t free, uint64_t in_use, uint64_t leaked,

@@ -77,7 +77,7 @@ struct fake {
 	size_t nr_pages;
 	struct fake_script script[FAKE_NR_LEAVES];
 	int place_result;
-	unsigned int nr_places;
+	unsigned int nr_places, fail_place;	/* this one fails; 0: none */
 	void *place_cookie;
 	unsigned int nr_kicks;
 	unsigned int nr_deaf_kicks;	/* so many more kicks do nothing */

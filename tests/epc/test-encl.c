@@ -65,7 +65,7 @@ static void finish_clean(struct fake *f, struct sgx_encl *encl)
 	fake_finish(f);
 }
 
-static void builds_and_releases_an_enclave(void **state)
+static void f72_f75_f77_builds_and_releases_an_enclave(void **state)
 {
 	struct isa_outcome out = { .kind = ISA_FAULT };
 	struct sgx_encl *encl;
@@ -92,7 +92,7 @@ static void builds_and_releases_an_enclave(void **state)
 	finish_clean(&f, encl);
 }
 
-static void records_page_type_and_mapping_limit(void **state)
+static void f17_records_page_type_and_mapping_limit(void **state)
 {
 	struct sgx_encl_page_info info;
 	struct sgx_encl *encl;
@@ -163,7 +163,7 @@ static void refuses_what_comes_out_of_order(void **state)
 	finish_clean(&f, encl);
 }
 
-static void retries_after_failed_ecreate(void **state)
+static void f15_retries_after_failed_ecreate(void **state)
 {
 	struct sgx_encl *encl;
 	struct fake f;
@@ -179,7 +179,7 @@ static void retries_after_failed_ecreate(void **state)
 	finish_clean(&f, encl);
 }
 
-static void retries_after_failed_eadd(void **state)
+static void f16_retries_after_failed_eadd(void **state)
 {
 	struct sgx_encl_page_info info;
 	struct sgx_encl *encl;
@@ -197,7 +197,46 @@ static void retries_after_failed_eadd(void **state)
 	finish_clean(&f, encl);
 }
 
-static void keeps_page_whose_eextend_failed_for_release(void **state)
+static void faults_are_held_to_the_mapping_limit(void **state)
+{
+	struct isa_outcome out;
+	struct sgx_encl_page_info info;
+	struct sgx_encl *encl;
+	struct fake f;
+
+	encl = start_created(&f);
+	assert_int_equal(sgx_encl_add_page(encl, 0x1000, page_source, &reg_rx, false), 0);
+	assert_int_equal(sgx_encl_einit(encl, &sigstruct, hash, &out), 0);
+	assert_int_equal(sgx_encl_fault(encl, 0x1000, SECINFO_R | SECINFO_X, NULL, &info), 0);
+	assert_int_equal(sgx_encl_fault(encl, 0x1000, SECINFO_W, NULL, &info), -EACCES);
+	assert_int_equal(sgx_encl_fault(encl, SIZE, SECINFO_R, NULL, &info), -EFAULT);
+	finish_clean(&f, encl);
+}
+
+static void without_sgx2_pages_stay_as_they_are(void **state)
+{
+	struct sgx_encl_page_info info;
+	struct isa_outcome out;
+	struct sgx_encl *encl;
+	struct fake f;
+
+	fake_init(&f, small_sections, 3, true);
+	f.config.ops.eaug = NULL;
+	f.config.ops.emodpr = NULL;
+	f.config.ops.emodt = NULL;
+	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	assert_int_equal(sgx_encl_create(f.pool, &encl_config, &encl), 0);
+	assert_int_equal(sgx_encl_ecreate(encl, &secs_source), 0);
+	assert_int_equal(add(&f, encl, 0x1000, false), 0);
+	assert_int_equal(sgx_encl_einit(encl, &sigstruct, hash, &out), 0);
+	assert_int_equal(sgx_encl_restrict_page(encl, 0x1000, SECINFO_R, &out), -ENODEV);
+	assert_int_equal(sgx_encl_modify_page(encl, 0x1000, PT_TRIM, &out), -ENODEV);
+	assert_int_equal(sgx_encl_remove_page(encl, 0x1000), -ENODEV);
+	assert_int_equal(sgx_encl_fault(encl, 0x2000, SECINFO_R, NULL, &info), -EFAULT);
+	finish_clean(&f, encl);
+}
+
+static void l2_keeps_page_whose_eextend_failed_for_release(void **state)
 {
 	struct sgx_encl_page_info info;
 	struct sgx_encl *encl;
@@ -267,7 +306,7 @@ static void maps_einit_outcomes_to_errno(void **state)
 	finish_clean(&f, encl);
 }
 
-static void tries_einit_again_after_an_interrupt(void **state)
+static void f18_tries_einit_again_after_an_interrupt(void **state)
 {
 	struct isa_outcome out;
 	struct sgx_encl *encl;
@@ -371,17 +410,19 @@ static void goes_on_in_an_enclave_after_a_failed_allocation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(builds_and_releases_an_enclave),
-		cmocka_unit_test(records_page_type_and_mapping_limit),
+		cmocka_unit_test(f72_f75_f77_builds_and_releases_an_enclave),
+		cmocka_unit_test(f17_records_page_type_and_mapping_limit),
 		cmocka_unit_test(keeps_pages_that_lie_far_apart),
 		cmocka_unit_test(refuses_what_comes_out_of_order),
-		cmocka_unit_test(retries_after_failed_ecreate),
-		cmocka_unit_test(retries_after_failed_eadd),
-		cmocka_unit_test(keeps_page_whose_eextend_failed_for_release),
+		cmocka_unit_test(f15_retries_after_failed_ecreate),
+		cmocka_unit_test(f16_retries_after_failed_eadd),
+		cmocka_unit_test(faults_are_held_to_the_mapping_limit),
+		cmocka_unit_test(without_sgx2_pages_stay_as_they_are),
+		cmocka_unit_test(l2_keeps_page_whose_eextend_failed_for_release),
 		cmocka_unit_test(gives_the_page_back_when_it_cannot_be_placed),
 		cmocka_unit_test(works_without_a_placer),
 		cmocka_unit_test(maps_einit_outcomes_to_errno),
-		cmocka_unit_test(tries_einit_again_after_an_interrupt),
+		cmocka_unit_test(f18_tries_einit_again_after_an_interrupt),
 		cmocka_unit_test(says_enomem_when_epc_is_exhausted),
 		cmocka_unit_test(survives_each_failed_allocation),
 		cmocka_unit_test(goes_on_in_an_enclave_after_a_failed_allocation),

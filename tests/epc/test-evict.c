@@ -4,9 +4,12 @@
  * interleavings made to happen, one thing failing at a time, limits, fairness.
  * Names beginning with c1, u or l are rows of docs/linux-parity.md.
  */
+#include "counters.h"
 #include "fake.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,7 +171,7 @@ static void f55_one_batch_is_tracked_once(void **state)
  * One who chose the enclave before it was taken off the list arrives with the lock
  * when the release has begun: its pages are the releaser's by then.
  */
-static void enclave_being_released_is_left_alone(void **state)
+static void f52_enclave_being_released_is_left_alone(void **state)
 {
 	struct subject s;
 	struct fake f;
@@ -185,7 +188,7 @@ static void enclave_being_released_is_left_alone(void **state)
 }
 
 /* A kick that reaches nobody: EWB says so, and tracking starts again. */
-static void f56_threads_inside_are_waited_for(void **state)
+static void f56_f71_threads_inside_are_waited_for(void **state)
 {
 	struct subject s;
 	unsigned int deaf;
@@ -345,8 +348,84 @@ static void c1_19_backing_memory_is_returned_on_reload(void **state)
 	finish_clean(&f);
 }
 
+static struct {
+	void *asked_for;	/* the last cookie */
+	unsigned int nr_lent;
+} lender;
+
+static void *lend(void *ctx, void *cookie)
+{
+	void *p = NULL;
+
+	lender.asked_for = cookie;
+	if (posix_memalign(&p, SGX_PAGE_SIZE, SGX_PAGE_SIZE))
+		return NULL;
+	lender.nr_lent++;
+	return p;
+}
+
+static void take_back(void *ctx, void *p)
+{
+	lender.nr_lent--;
+	free(p);
+}
+
+static void *lend_nothing(void *ctx, void *cookie)
+{
+	return NULL;
+}
+
+static void start_lending(struct fake *f, void *(*backing_alloc)(void *ctx, void *encl))
+{
+	static const struct isa_section section = { .pa = 1ull << 32, .nr_pages = 64 };
+
+	fake_init(f, &section, 1, true);
+	f->config.overcommit = true;
+	f->config.port.backing_alloc = backing_alloc;
+	f->config.port.backing_free = take_back;
+	assert_int_equal(sgx_epc_pool_create(&f->config, &f->pool), 0);
+}
+
+/* Who is to pay for it is known, whosever thread evicts. */
+static void f61_c1_24_backing_memory_is_asked_for_in_its_owners_name(void **state)
+{
+	struct subject a, b;
+	struct fake f;
+
+	start_lending(&f, lend);
+	make(&f, &a, 1, 4);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 5);
+	assert_ptr_equal(lender.asked_for, (void *)1);
+	assert_int_equal(lender.nr_lent, 5);
+	make(&f, &b, 2, 4);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 5);
+	assert_ptr_equal(lender.asked_for, (void *)2);
+	assert_int_equal(lender.nr_lent, 10);
+	assert_contents(&a, 0, 4);
+	assert_int_equal(lender.nr_lent, 5);
+	sgx_encl_release(b.encl);
+	assert_int_equal(lender.nr_lent, 0);
+	sgx_encl_release(a.encl);
+	finish_clean(&f);
+}
+
+static void f54_without_backing_memory_pages_stay(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_lending(&f, lend_nothing);
+	make(&f, &s, 1, 20);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 0);
+	assert_int_equal(f.script[FAKE_EBLOCK].nr_calls, 0);
+	assert_int_equal(nr_resident(&s, 20), 20);
+	assert_contents(&s, 0, 20);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
 /* What the reload of one page gives back is nothing of its neighbours'. */
-static void c1_22_reloading_a_page_leaves_its_neighbours_outside_intact(void **state)
+static void f62_c1_22_reloading_a_page_leaves_its_neighbours_outside_intact(void **state)
 {
 	struct subject s;
 	uint64_t i, j;
@@ -430,7 +509,7 @@ static void fault_on_page_9(struct fake *f)
 	assert_int_equal(fault(hooked, 9), 0);
 }
 
-static void u1_both_who_touch_an_absent_page_get_it(void **state)
+static void f34_u1_both_who_touch_an_absent_page_get_it(void **state)
 {
 	struct subject s;
 	struct fake f;
@@ -462,7 +541,7 @@ static void remove_page_0(struct fake *f)
 }
 
 /* Removed while a thread that faulted on it waits for room to reload it. */
-static void u2_a_page_removed_during_a_fault_is_augmented(void **state)
+static void f24_f60_u2_a_page_removed_during_a_fault_is_augmented(void **state)
 {
 	struct subject s;
 	struct fake f;
@@ -475,6 +554,68 @@ static void u2_a_page_removed_during_a_fault_is_augmented(void **state)
 	assert_null(while_allocating);
 	assert_int_equal(f.script[FAKE_EAUG].nr_calls, 1);
 	assert_true(fake_page_of(&f, (void *)1, BASE)->pending);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+/* --- a debugger beside a batch ---------------------------------------------- */
+
+static struct {
+	struct subject *s;
+	pthread_t thread;
+	atomic_bool waits, done;
+	uint64_t value;
+	int err;
+	bool started;
+} debugger;
+
+static void *debug(void *arg)
+{
+	debugger.err = read_page(debugger.s, 0, &debugger.value);
+	atomic_store(&debugger.done, true);
+	return NULL;
+}
+
+/* Whoever waits for a lock comes by here. */
+static void note_waiting(void *ctx)
+{
+	atomic_store(&debugger.waits, true);
+	sched_yield();
+}
+
+/* While pages are blocked and the enclave's lock is held. */
+static void start_debugger(void *ctx, void *cookie, uint64_t secs)
+{
+	if (!debugger.s || debugger.started)
+		return;
+	debugger.started = true;
+	atomic_store(&debugger.waits, false);
+	assert_int_equal(pthread_create(&debugger.thread, NULL, debug, NULL), 0);
+	while (!atomic_load(&debugger.waits))
+		sched_yield();
+	assert_false(atomic_load(&debugger.done));
+}
+
+static void l10_access_beside_a_batch_waits_for_its_end(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	fake_init(&f, small_sections, 3, true);
+	f.config.overcommit = true;
+	f.config.mm.kick = start_debugger;
+	f.config.port.yield = note_waiting;
+	assert_int_equal(sgx_epc_pool_create(&f.config, &f.pool), 0);
+	make(&f, &s, 1, 8);
+	debugger.s = &s;
+	steps_beside_others(true);
+	assert_true(sgx_epc_reclaim(f.pool, 4) > 0);
+	assert_true(debugger.started);
+	pthread_join(debugger.thread, NULL);
+	steps_beside_others(false);
+	assert_int_equal(debugger.err, 0);
+	assert_int_equal(debugger.value, contents_of(&s, 0));
+	debugger.s = NULL;
 	sgx_encl_release(s.encl);
 	finish_clean(&f);
 }
@@ -513,7 +654,7 @@ static void u3_a_page_poisoned_on_its_way_out_is_not_written(void **state)
 	finish_clean(&f);
 }
 
-static void l1_a_failed_ewb_loses_nothing(void **state)
+static void f57_l1_a_failed_ewb_loses_nothing(void **state)
 {
 	size_t i;
 
@@ -539,7 +680,39 @@ static void l1_a_failed_ewb_loses_nothing(void **state)
 	}
 }
 
-static void l1_a_secs_whose_ewb_failed_stays(void **state)
+/* EWB and ELDU again, and that fails too: at each of its steps the page stays where it is. */
+static void l1_a_blocked_page_outlasts_what_is_done_to_unblock_it(void **state)
+{
+	uint64_t value;
+	struct subject s;
+	struct fake f;
+
+	start_over(&f, 64);
+	make(&f, &s, 1, 4);
+	fake_fail(&f, FAKE_EWB, 1, 4, fake_fault(X86_GP));
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 0);
+
+	f.fail_alloc = f.nr_allocs + 1;
+	assert_int_equal(read_page(&s, 0, &value), -ENOMEM);
+	f.may_not_zap = true;
+	assert_int_equal(read_page(&s, 0, &value), -EIO);
+	f.may_not_zap = false;
+	fake_fail(&f, FAKE_EBLOCK, 1, 1, fake_fault(X86_GP));
+	assert_int_equal(read_page(&s, 0, &value), -EIO);
+	fake_fail(&f, FAKE_EWB, 1, 1, fake_fault(X86_GP));
+	assert_int_equal(read_page(&s, 0, &value), -EIO);
+	assert_int_equal(nr_resident(&s, 4), 4);
+	/* Written out, but there is no place to come back to: from then on it is outside. */
+	f.fail_place = f.nr_places + 1;
+	assert_int_equal(read_page(&s, 0, &value), -ENOMEM);
+	assert_false(is_resident(&s, 0));
+	assert_counts(&f, 64 - 5, 5, 0, 0);
+	assert_contents(&s, 0, 4);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void f69_l1_a_secs_whose_ewb_failed_stays(void **state)
 {
 	struct subject s;
 	struct fake f;
@@ -556,7 +729,7 @@ static void l1_a_secs_whose_ewb_failed_stays(void **state)
 	finish_clean(&f);
 }
 
-static void f64_a_page_whose_eldu_failed_is_still_outside(void **state)
+static void f63_f64_a_page_whose_eldu_failed_is_still_outside(void **state)
 {
 	uint64_t value;
 	size_t i;
@@ -602,6 +775,30 @@ static void l12_a_change_whose_tracking_failed_can_be_finished(void **state)
 	finish_clean(&f);
 }
 
+/* The versions of pages outside keep a VA page, whichever is spare. */
+static void f66_va_pages_in_use_stay(void **state)
+{
+	struct sgx_epc_activity activity;
+	struct subject s;
+	uint64_t i;
+	struct fake f;
+
+	start_over(&f, 2048);
+	make(&f, &s, 1, 600);
+	/* From the first VA page that has slots, which is the latest. */
+	assert_int_equal(sgx_epc_reclaim(f.pool, 16), 16);
+	for (i = 300; i < 500; i++) {
+		trim(&s, i);
+		assert_int_equal(sgx_encl_remove_page(s.encl, i * 4096), 0);
+	}
+	sgx_epc_activity(f.pool, &activity);
+	assert_int_equal(activity.va_pages, 1);
+	assert_contents(&s, 0, 300);
+	assert_contents(&s, 500, 600);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
 static void f66_va_pages_are_given_back_when_empty(void **state)
 {
 	struct sgx_epc_activity activity;
@@ -635,7 +832,7 @@ static bool use(struct subject *s, uint64_t page)
 	return true;
 }
 
-static void a_greedy_enclave_does_not_starve_another(void **state)
+static void f51_a_greedy_enclave_does_not_starve_another(void **state)
 {
 	struct subject greedy, modest;
 	uint64_t round, i, next = 0, nr_misses = 0;
@@ -688,7 +885,7 @@ static void idle_enclaves_give_before_one_that_works(void **state)
 	finish_clean(&f);
 }
 
-static void two_that_want_all_share_evenly(void **state)
+static void f51_two_that_want_all_share_evenly(void **state)
 {
 	struct subject a, b;
 	uint64_t i;
@@ -752,7 +949,7 @@ static void a_group_too_small_for_its_enclave_says_enomem(void **state)
 }
 
 /* Sixteen pages for three enclaves that each want more: everybody gets on. */
-static void the_smallest_epc_serves_many(void **state)
+static void f32_f50_the_smallest_epc_serves_many(void **state)
 {
 	struct subject s[3];
 	uint64_t round, i;
@@ -1022,6 +1219,26 @@ static void each_leaf_breaks_down_in_turn(void **state)
 	}
 }
 
+/* Before EADD, EAUG and ELDU. */
+static void each_place_is_refused_in_turn(void **state)
+{
+	unsigned int n, total;
+	struct story t;
+	struct fake f;
+
+	start_over(&f, STORY_PAGES);
+	tell(&f, &t);
+	total = f.nr_places;
+	check_and_finish(&f, &t);
+	for (n = 1; n <= total; n++) {
+		start_over(&f, STORY_PAGES);
+		f.fail_place = n;
+		tell(&f, &t);
+		assert_int_equal(t.first_error, -ENOMEM);
+		check_and_finish(&f, &t);
+	}
+}
+
 static void each_allocation_fails_in_turn(void **state)
 {
 	struct story t;
@@ -1047,8 +1264,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(f56_pages_come_back_as_they_were),
 		cmocka_unit_test(f55_one_batch_is_tracked_once),
-		cmocka_unit_test(enclave_being_released_is_left_alone),
-		cmocka_unit_test(f56_threads_inside_are_waited_for),
+		cmocka_unit_test(f52_enclave_being_released_is_left_alone),
+		cmocka_unit_test(f56_f71_threads_inside_are_waited_for),
 		cmocka_unit_test(f56_ewb_that_finds_a_page_untracked_is_tried_again),
 		cmocka_unit_test(f53_pages_in_use_get_a_second_chance),
 		cmocka_unit_test(enclave_that_may_not_be_evicted_keeps_its_pages),
@@ -1056,28 +1273,34 @@ int main(void)
 		cmocka_unit_test(allocator_says_ebusy_to_who_may_not_evict),
 		cmocka_unit_test(c1_4_va_pages_alone_do_not_make_the_allocator_loop),
 		cmocka_unit_test(c1_19_backing_memory_is_returned_on_reload),
-		cmocka_unit_test(c1_22_reloading_a_page_leaves_its_neighbours_outside_intact),
+		cmocka_unit_test(f61_c1_24_backing_memory_is_asked_for_in_its_owners_name),
+		cmocka_unit_test(f54_without_backing_memory_pages_stay),
+		cmocka_unit_test(f62_c1_22_reloading_a_page_leaves_its_neighbours_outside_intact),
 		cmocka_unit_test(c1_27_a_va_page_is_had_under_pressure),
 		cmocka_unit_test(f68_c1_38_augments_after_the_secs_was_written_out),
-		cmocka_unit_test(u1_both_who_touch_an_absent_page_get_it),
-		cmocka_unit_test(u2_a_page_removed_during_a_fault_is_augmented),
+		cmocka_unit_test(f34_u1_both_who_touch_an_absent_page_get_it),
+		cmocka_unit_test(f24_f60_u2_a_page_removed_during_a_fault_is_augmented),
+		cmocka_unit_test(l10_access_beside_a_batch_waits_for_its_end),
 		cmocka_unit_test(u3_a_page_poisoned_on_its_way_out_is_not_written),
-		cmocka_unit_test(l1_a_failed_ewb_loses_nothing),
-		cmocka_unit_test(l1_a_secs_whose_ewb_failed_stays),
-		cmocka_unit_test(f64_a_page_whose_eldu_failed_is_still_outside),
+		cmocka_unit_test(f57_l1_a_failed_ewb_loses_nothing),
+		cmocka_unit_test(l1_a_blocked_page_outlasts_what_is_done_to_unblock_it),
+		cmocka_unit_test(f69_l1_a_secs_whose_ewb_failed_stays),
+		cmocka_unit_test(f63_f64_a_page_whose_eldu_failed_is_still_outside),
 		cmocka_unit_test(l12_a_change_whose_tracking_failed_can_be_finished),
+		cmocka_unit_test(f66_va_pages_in_use_stay),
 		cmocka_unit_test(f66_va_pages_are_given_back_when_empty),
-		cmocka_unit_test(a_greedy_enclave_does_not_starve_another),
+		cmocka_unit_test(f51_a_greedy_enclave_does_not_starve_another),
 		cmocka_unit_test(idle_enclaves_give_before_one_that_works),
-		cmocka_unit_test(two_that_want_all_share_evenly),
+		cmocka_unit_test(f51_two_that_want_all_share_evenly),
 		cmocka_unit_test(a_group_at_its_limit_evicts_from_itself),
 		cmocka_unit_test(a_group_too_small_for_its_enclave_says_enomem),
-		cmocka_unit_test(the_smallest_epc_serves_many),
+		cmocka_unit_test(f32_f50_the_smallest_epc_serves_many),
 		cmocka_unit_test(room_for_one_page_is_no_room_to_run),
 		cmocka_unit_test(ahead_takes_a_batch_where_there_is_plenty),
 		cmocka_unit_test(f59_background_stops_at_the_high_watermark),
 		cmocka_unit_test(each_call_of_each_leaf_fails_in_turn),
 		cmocka_unit_test(each_leaf_breaks_down_in_turn),
+		cmocka_unit_test(each_place_is_refused_in_turn),
 		cmocka_unit_test(each_allocation_fails_in_turn),
 	};
 

@@ -68,7 +68,7 @@ static bool is_valid(struct machine *m, const struct sgx_epc_page *page)
 	return isa_epcm_peek(m->f->m, isa_machine_frame(m->f->m, pa)).valid;
 }
 
-static void leaks_an_enclave_that_is_still_executing(void **state)
+static void c1_3_leaks_an_enclave_that_is_still_executing(void **state)
 {
 	struct sgx_epc_leak rows[2 + MACHINE_NR_CHILDREN];
 	struct isa_encl_block block = { 0 };
@@ -126,7 +126,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(initializes_an_enclave_it_built),
 		cmocka_unit_test(failed_leaves_leave_nothing_behind),
-		cmocka_unit_test(leaks_an_enclave_that_is_still_executing),
+		cmocka_unit_test(c1_3_leaks_an_enclave_that_is_still_executing),
 		cmocka_unit_test(next_manager_sanitizes_what_the_last_one_left),
 	};
 

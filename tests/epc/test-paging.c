@@ -113,7 +113,7 @@ static void enclaves_larger_than_epc_keep_their_contents(void **state)
 	machine_finish(&m);
 }
 
-static void an_idle_enclave_leaves_epc_whole_and_comes_back(void **state)
+static void f67_f68_f69_an_idle_enclave_leaves_epc_whole_and_comes_back(void **state)
 {
 	struct sgx_epc_activity activity;
 	struct sgx_encl *encl;
@@ -159,7 +159,7 @@ static void pages_are_written_out_before_einit_too(void **state)
 	machine_finish(&m);
 }
 
-static void pages_change_and_go_while_their_neighbours_are_outside(void **state)
+static void f21_f22_f23_pages_change_and_go_while_their_neighbours_are_outside(void **state)
 {
 	struct sgx_encl_page_info info;
 	struct isa_outcome out;
@@ -192,7 +192,7 @@ static void pages_change_and_go_while_their_neighbours_are_outside(void **state)
 	machine_finish(&m);
 }
 
-static void an_ordinary_page_becomes_a_tcs(void **state)
+static void f22_f70_c1_26_an_ordinary_page_becomes_a_tcs(void **state)
 {
 	const struct sgx_tcs tcs = { .ossa = FIXTURE_SSA - 1 };
 	struct sgx_encl_page_info info;
@@ -221,10 +221,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(enclaves_larger_than_epc_keep_their_contents),
-		cmocka_unit_test(an_idle_enclave_leaves_epc_whole_and_comes_back),
+		cmocka_unit_test(f67_f68_f69_an_idle_enclave_leaves_epc_whole_and_comes_back),
 		cmocka_unit_test(pages_are_written_out_before_einit_too),
-		cmocka_unit_test(pages_change_and_go_while_their_neighbours_are_outside),
-		cmocka_unit_test(an_ordinary_page_becomes_a_tcs),
+		cmocka_unit_test(f21_f22_f23_pages_change_and_go_while_their_neighbours_are_outside),
+		cmocka_unit_test(f22_f70_c1_26_an_ordinary_page_becomes_a_tcs),
 	};
 
 	return cmocka_run_group_tests_name("paging", tests, NULL, NULL);

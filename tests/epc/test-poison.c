@@ -349,7 +349,7 @@ static void check_poison_while_sanitizing(uint64_t at, uint64_t pa, bool fails)
 	fake_finish(&f);
 }
 
-static void f78_page_poisoned_while_sanitizing_is_parked(void **state)
+static void f78_f79_page_poisoned_while_sanitizing_is_parked(void **state)
 {
 	bool fails;
 	unsigned int i;
@@ -380,7 +380,7 @@ int main(void)
 		cmocka_unit_test(u3_no_ewb_after_the_report_of_one_that_failed),
 		cmocka_unit_test(leaked_page_stays_leaked),
 		cmocka_unit_test(f78_unsanitized_page_is_parked_without_eremove),
-		cmocka_unit_test(f78_page_poisoned_while_sanitizing_is_parked),
+		cmocka_unit_test(f78_f79_page_poisoned_while_sanitizing_is_parked),
 	};
 
 	return cmocka_run_group_tests_name("poison", tests, NULL, NULL);

@@ -30,7 +30,7 @@ static unsigned int node_of(const struct fake *f, uint64_t pa)
 	return 0;
 }
 
-static void f42_hands_out_every_page_once_then_enomem(void **state)
+static void f42_c1_10_hands_out_every_page_once_then_enomem(void **state)
 {
 	struct sgx_epc_page *page, *none = (void *)&small_sections;
 	bool seen[SMALL_PAGES] = { false };
@@ -171,7 +171,7 @@ static void check_refused(const struct isa_section *sections, size_t nr)
 	fake_finish(&f);
 }
 
-static void refuses_bad_sections(void **state)
+static void c1_16_refuses_bad_sections(void **state)
 {
 	const struct isa_section none[] = { { .pa = 0x1000, .nr_pages = 0 } };
 	const struct isa_section unaligned[] = { { .pa = 0x1800, .nr_pages = 1 } };
@@ -195,7 +195,7 @@ static void refuses_bad_sections(void **state)
 	check_refused(overlap, 3);
 }
 
-static void c1_12_survives_each_failed_allocation_of_create(void **state)
+static void c1_12_l8_survives_each_failed_allocation_of_create(void **state)
 {
 	size_t n;
 	int err;
@@ -295,15 +295,15 @@ static void aborts_on_free_of_a_leaked_page(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(f42_hands_out_every_page_once_then_enomem),
+		cmocka_unit_test(f42_c1_10_hands_out_every_page_once_then_enomem),
 		cmocka_unit_test(f47_runs_no_eremove),
 		cmocka_unit_test(f43_takes_near_node_first_then_each_other_once),
 		cmocka_unit_test(c1_40_finds_pages_from_a_node_without_epc_and_ends),
 		cmocka_unit_test(returns_a_page_to_its_own_node),
 		cmocka_unit_test(counts_nothing_for_a_node_without_epc),
 		cmocka_unit_test(manages_many_sections_and_nodes),
-		cmocka_unit_test(refuses_bad_sections),
-		cmocka_unit_test(c1_12_survives_each_failed_allocation_of_create),
+		cmocka_unit_test(c1_16_refuses_bad_sections),
+		cmocka_unit_test(c1_12_l8_survives_each_failed_allocation_of_create),
 		cmocka_unit_test(destroys_nothing_without_complaint),
 		cmocka_unit_test(aborts_on_raw_free_of_an_initialized_page),
 		cmocka_unit_test(aborts_on_second_free),

@@ -174,7 +174,7 @@ static void join(struct worker workers[NR_THREADS])
 }
 
 /* More nodes, more pages than fit, and a counter that is read meanwhile: C1 15. */
-static void c1_15_no_page_has_two_holders(void **state)
+static void f44_c1_15_no_page_has_two_holders(void **state)
 {
 	struct worker workers[NR_THREADS];
 	unsigned int caches, i;
@@ -376,7 +376,7 @@ static struct isa_outcome slow_eremove(void *ctx, uint64_t page)
  * SECS pages on both nodes, the children of each on the other: whoever meets one
  * in its second pass too early would leave it behind.  Pages break meanwhile.
  */
-static void several_threads_share_the_sanitizing(void **state)
+static void c1_7_several_threads_share_the_sanitizing(void **state)
 {
 	struct worker workers[NR_THREADS];
 	struct fake f;
@@ -530,12 +530,12 @@ static void two_builders_never_share_an_offset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(c1_15_no_page_has_two_holders),
+		cmocka_unit_test(f44_c1_15_no_page_has_two_holders),
 		cmocka_unit_test(poisoned_pages_are_parked_whoever_has_them),
 		cmocka_unit_test(no_report_of_poison_is_lost),
 		cmocka_unit_test(leaks_of_both_threads_are_all_in_the_ledger),
 		cmocka_unit_test(allocator_works_while_pages_are_sanitized),
-		cmocka_unit_test(several_threads_share_the_sanitizing),
+		cmocka_unit_test(c1_7_several_threads_share_the_sanitizing),
 		cmocka_unit_test(several_threads_report_each_failure_once),
 		cmocka_unit_test(group_is_never_above_its_limit),
 		cmocka_unit_test(two_builders_never_share_an_offset),

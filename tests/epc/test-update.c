@@ -106,6 +106,25 @@ static void f90_any_other_failure_is_eio_and_a_warning(void **state)
 	}
 }
 
+static void f90_who_is_refused_has_begun_nothing(void **state)
+{
+	const struct sgx_encl_config encl_config = { .owner.encl_id = 1 };
+	const struct sgx_vepc_config vepc_config = { .owner.encl_id = 2 };
+	struct sgx_vepc *vepc;
+	struct sgx_encl *encl;
+	struct fake f;
+	size_t before;
+
+	start(&f, fake_error(SGX_INSUFFICIENT_ENTROPY), true);
+	before = f.live_allocs;
+	assert_int_equal(sgx_encl_create(f.pool, &encl_config, &encl), -EAGAIN);
+	assert_int_equal(sgx_vepc_create(f.pool, &vepc_config, &vepc), -EAGAIN);
+	assert_int_equal(f.live_allocs, before);
+	answers[nr_updates] = done();
+	assert_int_equal(sgx_epc_update_svn(f.pool, NULL), 0);
+	fake_finish(&f);
+}
+
 static void processor_without_the_leaf_is_enodev(void **state)
 {
 	struct fake f;
@@ -226,6 +245,7 @@ int main(void)
 		cmocka_unit_test(f90_no_update_is_silent),
 		cmocka_unit_test(f90_entropy_is_asked_for_ten_times),
 		cmocka_unit_test(f90_any_other_failure_is_eio_and_a_warning),
+		cmocka_unit_test(f90_who_is_refused_has_begun_nothing),
 		cmocka_unit_test(processor_without_the_leaf_is_enodev),
 		cmocka_unit_test(says_what_holds_the_update_back),
 		cmocka_unit_test(user_is_not_refused_for_an_update_held_back),

@@ -265,7 +265,7 @@ static struct isa_outcome try(struct attempt *a)
 	return sgx_virt_ecreate(a->m->pool, &a->m->guest, &a->m->memory, a->rbx, a->rcx);
 }
 
-static void ecreate_runs_when_all_is_allowed(void **state)
+static void f85_ecreate_runs_when_all_is_allowed(void **state)
 {
 	struct machine m;
 	struct attempt a;
@@ -413,7 +413,7 @@ static void f88_c1_35_ecreate_is_gp_for_what_the_guest_may_not_have(void **state
 }
 
 /* Each limit, met exactly. */
-static void ecreate_lets_the_guest_have_all_it_may(void **state)
+static void f89_ecreate_lets_the_guest_have_all_it_may(void **state)
 {
 	struct machine m;
 	struct attempt a;
@@ -555,7 +555,7 @@ static struct isa_outcome try_einit(struct machine *m)
 			      isa_fixture_la(m->f, FIXTURE_SECS), (uintptr_t)&m->f->token);
 }
 
-static void f89_einit_runs_under_the_hash_of_the_guest(void **state)
+static void f85_f89_einit_runs_under_the_hash_of_the_guest(void **state)
 {
 	struct sgx_virt_guest other;
 	struct machine m;
@@ -612,16 +612,16 @@ int main(void)
 		cmocka_unit_test(f87_einit_exits_when_the_hash_msrs_can_be_written),
 		cmocka_unit_test(f87_nested_exits_are_added),
 		cmocka_unit_test(f88_c1_34_ud_without_sgx_else_gp),
-		cmocka_unit_test(ecreate_runs_when_all_is_allowed),
+		cmocka_unit_test(f85_ecreate_runs_when_all_is_allowed),
 		cmocka_unit_test(f88_c1_35_ecreate_is_gp_for_what_the_guest_may_not_have),
-		cmocka_unit_test(ecreate_lets_the_guest_have_all_it_may),
+		cmocka_unit_test(f89_ecreate_lets_the_guest_have_all_it_may),
 		cmocka_unit_test(ecreate_leaves_the_rest_to_the_leaf),
 		cmocka_unit_test(f88_epcm_fault_is_what_the_guest_knows),
 		cmocka_unit_test(ordinary_page_faults_stay_what_they_are),
 		cmocka_unit_test(c1_36_tags_of_masked_addresses_do_not_count),
 		cmocka_unit_test(c1_36_supervisor_addresses_have_their_own_mask),
 		cmocka_unit_test(c1_36_addresses_have_32_bits_outside_of_64_bit_mode),
-		cmocka_unit_test(f89_einit_runs_under_the_hash_of_the_guest),
+		cmocka_unit_test(f85_f89_einit_runs_under_the_hash_of_the_guest),
 		cmocka_unit_test(einit_checks_operands_as_the_leaf_does),
 	};
 

@@ -41,7 +41,7 @@ static void pages_return_when_the_enclave_is_given_back(void **state)
 }
 
 /* The file alone does not hold the enclave while a mapping is there. */
-static void pages_return_with_the_last_mapping(void **state)
+static void f73_f74_pages_return_with_the_last_mapping(void **state)
 {
 	for (int i = 0; i < ROUNDS; i++) {
 		struct test_encl e;
@@ -83,7 +83,7 @@ static void pages_return_when_einit_refused(void **state)
 }
 
 /* A child that dies with its enclave, in or out of order. */
-static void pages_return_when_a_process_dies(void **state)
+static void f76_pages_return_when_a_process_dies(void **state)
 {
 	for (int i = 0; i < ROUNDS; i++) {
 		const pid_t pid = fork();
@@ -127,11 +127,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_return_when_the_enclave_is_given_back),
-		cmocka_unit_test(pages_return_with_the_last_mapping),
+		cmocka_unit_test(f73_f74_pages_return_with_the_last_mapping),
 		cmocka_unit_test(pages_return_from_enclaves_never_initialized),
 		cmocka_unit_test(pages_return_when_einit_refused),
 		cmocka_unit_test(two_at_a_time),
-		cmocka_unit_test(pages_return_when_a_process_dies),
+		cmocka_unit_test(f76_pages_return_when_a_process_dies),
 	};
 
 	return cmocka_run_group_tests_name("epc", tests, NULL, NULL);

@@ -114,7 +114,7 @@ static void two_threads_lose_no_store(void **state)
 }
 
 /* A second address space that pages have to be taken from. */
-static void parent_and_child_lose_no_store(void **state)
+static void f58_parent_and_child_lose_no_store(void **state)
 {
 	struct test_encl e;
 	int status;
@@ -366,7 +366,7 @@ static int use_without_paging(void)
 	return get.result == 3 ? 0 : 3;
 }
 
-static void without_userfaultfd_enclaves_stay(void **state)
+static void l4_without_userfaultfd_enclaves_stay(void **state)
 {
 	const pid_t pid = fork();
 	int status;
@@ -383,13 +383,13 @@ int main(void)
 		cmocka_unit_test(contents_survive),
 		cmocka_unit_test(several_enclaves_share_the_epc),
 		cmocka_unit_test(two_threads_lose_no_store),
-		cmocka_unit_test(parent_and_child_lose_no_store),
+		cmocka_unit_test(f58_parent_and_child_lose_no_store),
 		cmocka_unit_test(children_of_a_threaded_parent_come_and_go),
 		cmocka_unit_test(stopped_process_gives_its_pages),
 		cmocka_unit_test(one_of_two_is_killed),
 		cmocka_unit_test(system_call_on_a_page_that_is_away_is_efault),
 		cmocka_unit_test(timer_interrupts_while_everything_pages),
-		cmocka_unit_test(without_userfaultfd_enclaves_stay),
+		cmocka_unit_test(l4_without_userfaultfd_enclaves_stay),
 	};
 
 	heap_pages = 2 * test_epc_pages() - 12;

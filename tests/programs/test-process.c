@@ -74,7 +74,7 @@ static void assert_child_ends_well(pid_t pid)
 		fail_msg("the child ended with status 0x%x", status);
 }
 
-static void child_enters_its_parents_enclave(void **state)
+static void l6_child_enters_its_parents_enclave(void **state)
 {
 	pid_t pid;
 
@@ -563,7 +563,7 @@ static void vfork_child_changes_only_its_own_actions(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(child_enters_its_parents_enclave),
+		cmocka_unit_test(l6_child_enters_its_parents_enclave),
 		cmocka_unit_test(parents_enclave_outlives_a_child_that_unmaps_it),
 		cmocka_unit_test(child_builds_its_own),
 		cmocka_unit_test(grandchild_builds_its_own),

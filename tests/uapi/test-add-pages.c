@@ -98,7 +98,7 @@ static void is_refused_before_create_and_after_init(void **state)
 	assert_counters(f);
 }
 
-static void judges_the_range(void **state)
+static void c1_5_c1_29_judges_the_range(void **state)
 {
 	static const struct {
 		uint64_t src, offset, length;
@@ -280,7 +280,7 @@ static void reports_a_faulting_leaf(void **state)
 	assert_counters(f);
 }
 
-static void a_signal_before_the_first_page_restarts_the_call(void **state)
+static void c1_6_a_signal_before_the_first_page_restarts_the_call(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t count;
@@ -292,7 +292,7 @@ static void a_signal_before_the_first_page_restarts_the_call(void **state)
 	assert_counters(f);
 }
 
-static void a_signal_later_cuts_the_call_short(void **state)
+static void c1_6_a_signal_later_cuts_the_call_short(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t count;
@@ -340,7 +340,7 @@ int main(void)
 		test(caps_the_rights_of_a_tcs_at_rw),
 		cmocka_unit_test_setup_teardown(is_refused_before_create_and_after_init,
 						fixture_setup, fixture_teardown),
-		test(judges_the_range),
+		test(c1_5_c1_29_judges_the_range),
 		test(judges_the_secinfo),
 		test(checks_the_range_before_reading_the_secinfo),
 		test(reports_an_unreadable_source_with_the_count_so_far),
@@ -349,8 +349,8 @@ int main(void)
 		test(a_page_that_is_there_comes_before_an_unreadable_source),
 		test(an_exhausted_epc_comes_before_everything_else),
 		test(reports_a_faulting_leaf),
-		test(a_signal_before_the_first_page_restarts_the_call),
-		test(a_signal_later_cuts_the_call_short),
+		test(c1_6_a_signal_before_the_first_page_restarts_the_call),
+		test(c1_6_a_signal_later_cuts_the_call_short),
 		test(a_signal_is_not_looked_for_after_the_last_page),
 		test(a_count_that_cannot_be_copied_back_hides_the_other_error),
 	};

@@ -61,7 +61,7 @@ static void takes_a_secs_at_any_address(void **state)
 	assert_int_equal(do_ioctl(f, SGX_IOC_ENCLAVE_CREATE, &arg, sizeof(arg)), 0);
 }
 
-static void judges_the_size(void **state)
+static void c1_41_judges_the_size(void **state)
 {
 	static const struct {
 		uint64_t size;
@@ -159,7 +159,7 @@ static void policy_is_left_to_init(void **state)
 	assert_int_equal(do_create(f), 0);
 }
 
-static void reports_an_exhausted_epc(void **state)
+static void c1_39_reports_an_exhausted_epc(void **state)
 {
 	struct sgx_epc_page *pages[EPC_PAGES];
 	struct fixture *f = *state;
@@ -184,13 +184,13 @@ int main(void)
 		test(refuses_a_second_create_before_reading_the_argument),
 		test(reports_unreadable_memory),
 		test(takes_a_secs_at_any_address),
-		test(judges_the_size),
+		test(c1_41_judges_the_size),
 		test(a_32_bit_enclave_is_smaller),
 		test(the_largest_enclave_is_not_refused),
 		test(reports_a_faulting_ecreate_and_can_be_tried_again),
 		test(reports_that_no_memory_could_be_prepared),
 		test(policy_is_left_to_init),
-		test(reports_an_exhausted_epc),
+		test(c1_39_reports_an_exhausted_epc),
 	};
 
 	return cmocka_run_group_tests_name("create", tests, NULL, NULL);

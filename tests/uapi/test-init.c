@@ -78,7 +78,7 @@ static void judges_the_vendor(void **state)
 	assert_int_equal(do_init(f), 0);
 }
 
-static void judges_the_attributes_of_the_secs(void **state)
+static void c1_32_judges_the_attributes_of_the_secs(void **state)
 {
 	static const struct {
 		uint64_t attributes;
@@ -324,7 +324,7 @@ int main(void)
 		test(is_refused_before_create_and_after_init),
 		test(reports_unreadable_memory),
 		test(judges_the_vendor),
-		test(judges_the_attributes_of_the_secs),
+		test(c1_32_judges_the_attributes_of_the_secs),
 		test(an_attribute_without_permission_comes_before_reserved_bits),
 		test(refuses_reserved_attributes),
 		test(some_attributes_are_reserved_whatever_cpuid_says),

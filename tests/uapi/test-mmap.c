@@ -55,7 +55,7 @@ static void any_range_goes_before_init(void **state)
 	assert_int_equal(may_map(f, ENCL_SIZE, 9 * PAGE, RWX), 0);
 }
 
-static void only_the_enclaves_range_goes_after_init(void **state)
+static void c1_25_only_the_enclaves_range_goes_after_init(void **state)
 {
 	static const struct {
 		uint64_t start, end;
@@ -228,7 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(anything_goes_before_create),
 		test(any_range_goes_before_init),
-		test(only_the_enclaves_range_goes_after_init),
+		test(c1_25_only_the_enclaves_range_goes_after_init),
 		test(the_top_of_the_address_space_is_a_range_too),
 		test(read_implies_exec_is_refused_always),
 		test(rights_are_limited_to_those_of_the_page),

@@ -131,8 +131,9 @@ struct epc_mm_ops {
 	void *ctx;
 	/*
 	 * The contents of EPC @page are about to become those of @la: called
-	 * before EADD, EAUG and ELDU.  Undone by @page's EREMOVE or EWB, the
-	 * leaf's failure included.  Return 0 or -ENOMEM.
+	 * before EADD and EAUG; those of ELDU come there with map().  Undone by @page's
+	 * EREMOVE or EWB, the leaf's failure included.  Return 0; or -ENOMEM, there is no
+	 * memory to hold them.
 	 */
 	int (*place)(void *ctx, void *encl, uint64_t page, uint64_t la);
 	/*

@@ -75,6 +75,7 @@ static void detach(const struct inherited *inherited)
 
 	setsid();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	prctl(PR_SET_NAME, "swsgx-server");
 	close_all_but(inherited);
 	raise_descriptor_limit();

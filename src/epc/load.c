@@ -54,10 +54,6 @@ int epc_load_page(struct sgx_encl *encl, struct epc_encl_page *rec, struct sgx_e
 	const uint64_t la = epc_record_la(encl, rec);
 	const uint64_t evicted_at = rec->evicted_at;
 
-	if (mm->place && mm->place(mm->ctx, encl->cookie, pa, la)) {
-		sgx_free_epc_page(encl->pool, page);
-		return -ENOMEM;
-	}
 	if (eldu(encl, rec->backing, page, la, sgx_encl_secs_pa(encl)))
 		return -EIO;
 	epc_encl_page_arrived(encl, rec, page, evicted_at);

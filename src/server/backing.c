@@ -14,6 +14,22 @@
 
 #define NONE UINT32_MAX
 
+#define MIN_PAGES 1024u
+
+static bool reserve(struct backing *b)
+{
+	b->pages = mmap(NULL, (size_t)b->nr_pages * SGX_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	b->next = mmap(NULL, (size_t)b->nr_pages * sizeof(*b->next), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (b->pages != MAP_FAILED && b->next != MAP_FAILED)
+		return true;
+	backing_finish(b);
+	b->pages = NULL;
+	b->next = NULL;
+	return false;
+}
+
 int backing_init(struct backing *b)
 {
 	const uint64_t host_pages = (uint64_t)sysconf(_SC_PHYS_PAGES);
@@ -22,11 +38,13 @@ int backing_init(struct backing *b)
 	b->nr_pages = host_pages < NONE ? (uint32_t)host_pages : NONE;
 	b->free_head = NONE;
 	pthread_mutex_init(&b->lock, NULL);
-	b->pages = mmap(NULL, (size_t)b->nr_pages * SGX_PAGE_SIZE, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	b->next = mmap(NULL, (size_t)b->nr_pages * sizeof(*b->next), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return b->pages == MAP_FAILED || b->next == MAP_FAILED ? -ENOMEM : 0;
+	/* We may be allowed less: then pages stay in EPC sooner. */
+	while (!reserve(b)) {
+		if (b->nr_pages <= MIN_PAGES)
+			return -ENOMEM;
+		b->nr_pages /= 2;
+	}
+	return 0;
 }
 
 void backing_finish(struct backing *b)

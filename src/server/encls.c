@@ -137,8 +137,11 @@ static void place(struct placement *placement, uint8_t *memory)
 static int mm_place(void *ctx, void *cookie, uint64_t page, uint64_t la)
 {
 	struct device *dev = cookie;
+	const uint64_t offset = la - dev->mem.base;
 
-	place(placement_of(ctx, page), dev->mem.pages + (la - dev->mem.base));
+	if (encl_memory_back(&dev->mem, offset))
+		return -ENOMEM;
+	place(placement_of(ctx, page), dev->mem.pages + offset);
 	return 0;
 }
 
@@ -267,6 +270,7 @@ static int mm_zap(void *ctx, void *cookie, const struct epc_mm_page *pages, unsi
 
 	if (!spaces_reach_all(dev))
 		return -EBUSY;
+	dev->mem.backed_end = 0;
 	taken = withdrawer_take(&p->withdrawer, dev->mem.pages_fd, placed, n);
 	for (unsigned int i = 0; i < taken; i++)
 		place(&p->placed[(uint64_t)(placed[i].to - p->arena) / SGX_PAGE_SIZE], NULL);
@@ -314,7 +318,7 @@ static void mm_changed(void *ctx, void *cookie, uint64_t la, uint64_t page)
 	if (page != ISA_NO_FRAME)
 		info = isa_epcm_peek(p->machine, isa_machine_frame(p->machine, page));
 	else
-		madvise(dev->mem.pages + (la - dev->mem.base), SGX_PAGE_SIZE, MADV_REMOVE);
+		encl_memory_punch(&dev->mem, la - dev->mem.base, SGX_PAGE_SIZE);
 	encl_memory_mirror(&dev->mem, la - dev->mem.base, &info);
 }
 

@@ -116,6 +116,8 @@ struct encl_memory {
 	struct proto_shared *shared;
 	uint16_t *mirror;
 	size_t shared_size;
+	/* Places known to have memory, and so has the mirror up to an entry; see encl_memory_back(). */
+	uint64_t backed, backed_end, mirror_backed;
 };
 
 /**
@@ -129,6 +131,17 @@ void encl_memory_init(struct encl_memory *mem);
 /** encl_memory_create() - for an enclave with @secs.  0 or -errno. */
 int encl_memory_create(struct encl_memory *mem, const struct sgx_secs *secs);
 void encl_memory_destroy(struct encl_memory *mem);
+
+/**
+ * encl_memory_back() - have memory for the page at @offset and for its entry in the mirror.
+ * Without, storing there would be SIGBUS, and everybody's end.
+ * Context: the enclave's lock of the manager.
+ * Return: 0; -ENOMEM the system has none.
+ */
+int encl_memory_back(struct encl_memory *mem, uint64_t offset);
+
+/** encl_memory_punch() - what is in the places from @offset on is needed no more. */
+void encl_memory_punch(struct encl_memory *mem, uint64_t offset, uint64_t size);
 
 /** encl_memory_mirror() - publish one page to the program. */
 void encl_memory_mirror(struct encl_memory *mem, uint64_t offset,

@@ -18,7 +18,7 @@ void encl_memory_init(struct encl_memory *mem)
 
 int memory_file(const char *name, uint64_t size, void **map)
 {
-	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), error;
 
 	if (fd < 0)
 		return -errno;
@@ -30,9 +30,68 @@ int memory_file(const char *name, uint64_t size, void **map)
 	if (*map != MAP_FAILED)
 		return fd;
 fail:
+	error = -errno;
 	close(fd);
-	return -ENOMEM;
+	return error;
 }
+
+/* --- memory that there may not be -------------------------------------------------- */
+
+static int populate(void *at, size_t size)
+{
+	/* Before Linux 5.14 one cannot ask. */
+	return madvise(at, size, MADV_POPULATE_WRITE) && errno != EINVAL ? -ENOMEM : 0;
+}
+
+#define LOOK_AHEAD 256u		/* pages */
+
+/* From @offset on, how much is there?  Asking for many pages at once is as fast as for one. */
+static uint64_t present(const struct encl_memory *mem, uint64_t offset)
+{
+	const uint64_t left = (mem->size - offset) / SGX_PAGE_SIZE;
+	const uint64_t nr = left < LOOK_AHEAD ? left : LOOK_AHEAD;
+	unsigned char is_here[LOOK_AHEAD];
+	uint64_t n = 0;
+
+	if (mincore(mem->pages + offset, nr * SGX_PAGE_SIZE, is_here))
+		return 0;
+	while (n < nr && is_here[n] & 1)
+		n++;
+	return n * SGX_PAGE_SIZE;
+}
+
+static int back_mirror(struct encl_memory *mem, uint64_t entry)
+{
+	const uintptr_t at = (uintptr_t)&mem->mirror[entry] & SGX_PAGE_MASK;
+
+	if (at + SGX_PAGE_SIZE == mem->mirror_backed)
+		return 0;
+	if (populate((void *)at, SGX_PAGE_SIZE))
+		return -ENOMEM;
+	mem->mirror_backed = at + SGX_PAGE_SIZE;
+	return 0;
+}
+
+int encl_memory_back(struct encl_memory *mem, uint64_t offset)
+{
+	if (back_mirror(mem, offset / SGX_PAGE_SIZE))
+		return -ENOMEM;
+	if (offset >= mem->backed && offset < mem->backed_end)
+		return 0;
+	mem->backed = offset;
+	mem->backed_end = offset + present(mem, offset);
+	if (mem->backed_end > offset)
+		return 0;
+	return populate(mem->pages + offset, SGX_PAGE_SIZE);
+}
+
+void encl_memory_punch(struct encl_memory *mem, uint64_t offset, uint64_t size)
+{
+	mem->backed_end = 0;
+	madvise(mem->pages + offset, size, MADV_REMOVE);
+}
+
+/* --- the files --------------------------------------------------------------------------- */
 
 int encl_memory_create(struct encl_memory *mem, const struct sgx_secs *secs)
 {
@@ -53,6 +112,10 @@ int encl_memory_create(struct encl_memory *mem, const struct sgx_secs *secs)
 	}
 	new.shared = map;
 	new.mirror = (uint16_t *)((uint8_t *)map + PROTO_MIRROR_OFFSET);
+	if (populate(map, SGX_PAGE_SIZE)) {
+		encl_memory_destroy(&new);
+		return -ENOMEM;
+	}
 	atomic_store(&new.shared->first, UINT64_MAX);
 	*mem = new;
 	return 0;

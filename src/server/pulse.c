@@ -21,7 +21,7 @@ int pulse_create(struct pulse *pulse)
 	if (pulse->fd < 0)
 		return -errno;
 	if (ftruncate(pulse->fd, SGX_PAGE_SIZE) < 0)
-		return -ENOMEM;
+		return -errno;
 	map = mmap(NULL, SGX_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, pulse->fd, 0);
 	if (map == MAP_FAILED)
 		return -ENOMEM;

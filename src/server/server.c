@@ -236,8 +236,8 @@ int server_create(const struct server_config *config, struct server **out)
 	if (s->inject)
 		inject_start(s->inject);
 	if (!s->processor.withdrawer.nr_pages)
-		port_log(NULL, EPC_LOG_WARNING, "this system makes huge pages of memory files: "
-			 "pages of enclaves are not written out");
+		port_log(NULL, EPC_LOG_WARNING, "this system makes huge pages of memory files, "
+			 "or limits their size: pages of enclaves are not written out");
 	if (!config->profile->launch_control)
 		port_log(NULL, EPC_LOG_INFO, "launch control is not available on this part: "
 			 "there is no /dev/sgx_enclave, as under Linux");

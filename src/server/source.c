@@ -106,7 +106,7 @@ static ssize_t receive_placed(struct source *s)
 static void take_back(struct source *s, uint64_t start, uint64_t end)
 {
 	if (start < end)
-		madvise(s->dev->mem.pages + start, end - start, MADV_REMOVE);
+		encl_memory_punch(&s->dev->mem, start, end - start);
 }
 
 static int receive(struct source *s)

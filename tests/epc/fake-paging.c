@@ -134,21 +134,18 @@ static struct isa_outcome eldu(struct fake *f, const struct sgx_pageinfo *pi, ui
 	const struct ciphertext *from = (void *)(uintptr_t)pi->srcpge;
 	struct fake_page *page = fake_page_at(f, pa);
 	uint64_t *version = slot_at(f, slot);
-	const struct fake_page was = *page;
 
 	assert_true(!page->valid && version);
 	if (from->version != *version || memcmp(pcmd->mac, version, sizeof(*version)))
 		return fake_error(SGX_MAC_COMPARE_FAIL);
 	if (is_child(&from->page)) {
-		assert_true(was.placed && was.la == pi->linaddr);
 		if (fake_page_at(f, pi->secs)->eid != from->eid || from->page.la != pi->linaddr)
 			return fake_error(SGX_MAC_COMPARE_FAIL);
 		fake_page_at(f, pi->secs)->nr_children++;
 	}
 	*page = from->page;
 	page->blocked = page->young = page->mapped = false;
-	page->placed = was.placed;
-	page->cookie = was.cookie;
+	page->placed = is_child(page);
 	page->secs = pi->secs;
 	page->stamp = FAKE_TRACKED;
 	*version = 0;

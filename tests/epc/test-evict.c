@@ -702,9 +702,9 @@ static void l1_a_blocked_page_outlasts_what_is_done_to_unblock_it(void **state)
 	fake_fail(&f, FAKE_EWB, 1, 1, fake_fault(X86_GP));
 	assert_int_equal(read_page(&s, 0, &value), -EIO);
 	assert_int_equal(nr_resident(&s, 4), 4);
-	/* Written out, but there is no place to come back to: from then on it is outside. */
-	f.fail_place = f.nr_places + 1;
-	assert_int_equal(read_page(&s, 0, &value), -ENOMEM);
+	/* Written out, but it does not come back: from then on it is outside. */
+	fake_fail(&f, FAKE_ELDU, 1, 1, fake_fault(X86_GP));
+	assert_int_equal(read_page(&s, 0, &value), -EIO);
 	assert_false(is_resident(&s, 0));
 	assert_counts(&f, 64 - 5, 5, 0, 0);
 	assert_contents(&s, 0, 4);

@@ -318,6 +318,15 @@ bool client_send_ahead(struct proto_ahead *ahead, uint64_t addr, size_t n);
 CLIENT_SIGSAFE int client_call(int sock, const struct proto_request *req,
 			       struct proto_frame *done, int fds[PROTO_NR_FILES]);
 
+/**
+ * client_call_interrupt() - a handler is about to run: tell the server, if this thread is
+ * in a call that ends then.
+ */
+CLIENT_SIGSAFE void client_call_interrupt(void);
+
+/** client_call_abandon() - this thread may be about to jump out of such a call. */
+CLIENT_SIGSAFE void client_call_abandon(void);
+
 /** client_call_sending() - the same, giving the server duplicates of @fds. */
 int client_call_sending(int sock, const struct proto_request *req, const int fds[2],
 			struct proto_frame *done);
@@ -493,6 +502,9 @@ void client_signals_init(void);
 
 /** client_signals_handled() - how many handlers of the program this thread ran so far. */
 CLIENT_SIGSAFE unsigned int client_signals_handled(void);
+
+/** client_signals_stopping() - and how many of these were without SA_RESTART. */
+CLIENT_SIGSAFE unsigned int client_signals_stopping(void);
 
 /** client_deliver() - run the program's handler for @sig; may not return. */
 CLIENT_SIGSAFE void client_deliver(struct client_thread *thread, int sig, siginfo_t *info,

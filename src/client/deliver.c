@@ -28,11 +28,16 @@ struct frame {
 _Noreturn void client_run_handler(void *frame, const uint64_t *mask, void *handler, int sig,
 				  siginfo_t *info, void *uc);
 
-static __thread unsigned int handled;
+static __thread unsigned int handled, stopping;
 
 unsigned int client_signals_handled(void)
 {
 	return handled;
+}
+
+unsigned int client_signals_stopping(void)
+{
+	return stopping;
 }
 
 static uint64_t bit(int sig)
@@ -124,6 +129,8 @@ void client_deliver(struct client_thread *thread, int sig, siginfo_t *info, ucon
 		return;
 	}
 	handled++;
+	stopping += !(action.flags & SA_RESTART);
+	client_call_interrupt();
 	if (!thread) {
 		/* No alternate stack of ours: this is the handler's place. */
 		mask = client_handler_begins(NULL, sig, &action, uc);

@@ -101,18 +101,22 @@ static long enclave_ioctl(int fd, unsigned long cmd, uint64_t arg)
 		.flags = PROTO_FOLD,
 	};
 	struct proto_frame done;
+	unsigned int stopping;
 	int ret;
 
 	if (cmd == SGX_IOC_ENCLAVE_ADD_PAGES)
 		send_add_pages_ahead(&req);
-	ret = client_call(fd, &req, &done, NULL);
-	if (ret)
-		return ret;
+	/* Nothing was done, a handler ran: once more, unless the program wants to know. */
+	do {
+		stopping = client_signals_stopping();
+		ret = client_call(fd, &req, &done, NULL);
+		if (ret)
+			return ret;
+	} while (done.result == -UAPI_ERESTARTSYS && stopping == client_signals_stopping());
 	if (done.result != -ENOTTY)
 		refresh(fd, cmd, arg);
 	if (cmd == SGX_IOC_ENCLAVE_INIT && !done.result)
 		entries_prepare();
-	/* Nothing was done, a handler ran. */
 	return done.result == -UAPI_ERESTARTSYS ? -EINTR : done.result;
 }
 

@@ -479,6 +479,7 @@ static void restore(sigset_t *set)
 
 void client_context_leave(ucontext_t *from, ucontext_t *to)
 {
+	client_call_abandon();
 	if (from)
 		client_mask_save(&from->uc_sigmask);
 	restore(&to->uc_sigmask);
@@ -486,6 +487,7 @@ void client_context_leave(ucontext_t *from, ucontext_t *to)
 
 void client_jump(struct __jmp_buf_tag *env)
 {
+	client_call_abandon();
 	if (env->__mask_was_saved)
 		set_blocked(mask_of(NULL), saved_in((sigset_t *)&env->__saved_mask));
 }

@@ -132,6 +132,28 @@ static long send_iov(int fd, struct iovec *iov, size_t n)
 	return ret;
 }
 
+/*
+ * The reply socket of the ioctl that this thread waits for, until its server was told of
+ * a signal; else -1.  Threads that share their storage tell nobody.
+ */
+static __thread int interruptible = -1;
+
+void client_call_interrupt(void)
+{
+	const struct proto_data notice = { .interrupted = true, .is_notice = true };
+	const int sock = interruptible;
+
+	interruptible = -1;
+	if (sock >= 0)
+		sys_call6(SYS_sendto, sock, (long)&notice, sizeof(notice),
+			  MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
+}
+
+void client_call_abandon(void)
+{
+	interruptible = -1;
+}
+
 /* Send @size bytes at @data, which may be anywhere; -EFAULT then, and nothing is sent. */
 static long send_data(const struct call *call, int error, const void *data, uint32_t size)
 {
@@ -297,9 +319,10 @@ static long receive_frame(struct call *call, struct proto_frame *frame, void *da
 	struct cmsghdr *cmsg;
 	long n;
 
+	/* A server that left a notice unread has reset the connection, after all it had to say. */
 	do
 		n = sys_call(SYS_recvmsg, call->reply, (long)&msg, MSG_CMSG_CLOEXEC, 0);
-	while (n == -EINTR);
+	while (n == -EINTR || n == -ECONNRESET);
 	cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS)
 		take_fds(call, cmsg);
@@ -382,6 +405,7 @@ static int do_call(int sock, const struct proto_request *req, const int sent[2],
 		   struct proto_frame *done, int *fds)
 {
 	struct call call = { .handled = client_signals_handled() };
+	const int outer = interruptible;
 	int pair[2], ret;
 
 	for (size_t i = 0; i < PROTO_NR_FILES; i++) {
@@ -393,6 +417,8 @@ static int do_call(int sock, const struct proto_request *req, const int sent[2],
 			    (long)pair);
 	if (ret < 0)
 		return ret;
+	if (req->op == PROTO_OP_IOCTL && !client_tls_is_shared())
+		interruptible = pair[0];
 	ret = send_with_fds(sock, req, sizeof(*req), &pair[1], 1);
 	/* Only the server's copy is left: if it dies, we hear of it. */
 	sys_close(pair[1]);
@@ -404,6 +430,7 @@ static int do_call(int sock, const struct proto_request *req, const int sent[2],
 		ret = send_with_fds(call.reply, "", 1, sent, 2);
 	if (!ret)
 		ret = serve_questions(&call, done);
+	interruptible = outer;
 	hand_out_fds(&call, fds);
 	sys_close(pair[0]);
 	return ret;

@@ -18,7 +18,8 @@ struct call {
 	struct device *dev;
 	const struct proto_request *req;
 	int reply;
-	bool interrupted;	/* the client handled a signal meanwhile */
+	bool interrupted;	/* the client handled a signal meanwhile, */
+	bool was_asked;		/* and uapi wanted to know */
 	/* The last COPY_OUT, kept back for DONE. */
 	uint64_t out_addr;
 	uint32_t out_size;
@@ -93,13 +94,14 @@ ssize_t call_receive(struct call *call, void *dst, size_t size, int *error)
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 	ssize_t n;
 
-	do
+	do {
 		n = recvmsg(call->reply, &msg, 0);
-	while (n < 0 && errno == EINTR);
+		if (n >= (ssize_t)sizeof(header))
+			call->interrupted |= header.interrupted;
+	} while (n < 0 ? errno == EINTR : n == sizeof(header) && header.is_notice);
 	if (n < (ssize_t)sizeof(header) || (msg.msg_flags & MSG_TRUNC) ||
 	    (size_t)n - sizeof(header) != header.size || header.error < 0)
 		return -EFAULT;
-	call->interrupted |= header.interrupted;
 	*error = -header.error;
 	return (ssize_t)header.size;
 }
@@ -202,11 +204,14 @@ static int copy_to_user(void *ctx, uint64_t uaddr, const void *src, size_t n)
 	return 0;
 }
 
+/* As in errand.c, a call comes a step further first. */
 static bool signal_pending(void *ctx)
 {
-	const struct call *call = ctx;
+	struct call *call = ctx;
+	const bool was_asked = call->was_asked;
 
-	return call->interrupted;
+	call->was_asked = true;
+	return was_asked && call->interrupted;
 }
 
 static bool is_provision_fd(void *ctx, uint64_t fd)
@@ -482,7 +487,7 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 	call.req = req;
 	call.reply = reply;
 	source_init(&call.source, &call, dev, req);
-	errand_begin(dev, reply);
+	errand_begin(dev, reply, req->op == PROTO_OP_IOCTL);
 	if (dev->vepc_id)
 		vepc_serve(&call, dev, req, &done);
 	else if (req->op != PROTO_OP_ATTACH)

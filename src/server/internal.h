@@ -460,11 +460,12 @@ void thread_barrier(void);
 /**
  * errand_begin() - this thread works for a program that has @dev open.
  * @reply: where that waits for an answer; -1: it does not.
+ * @is_ioctl: signals of the program interrupt it.
  */
-void errand_begin(const struct device *dev, int reply);
+void errand_begin(const struct device *dev, int reply, bool is_ioctl);
 void errand_end(void);
 
-/** errand_is_in_vain() - is the program gone? */
+/** errand_is_in_vain() - is the program gone, or does it want to do something else? */
 bool errand_is_in_vain(void);
 
 /* --- workers.c: threads that serve calls ----------------------------------- */

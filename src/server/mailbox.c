@@ -113,7 +113,7 @@ static void look_through_unlocked(struct mailboxes *m, struct device *dev, uint3
 {
 	m->busy = dev;
 	pthread_mutex_unlock(&m->lock);
-	errand_begin(dev, -1);
+	errand_begin(dev, -1, false);
 	look_through(dev, cpu);
 	errand_end();
 	pthread_mutex_lock(&m->lock);

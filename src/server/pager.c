@@ -102,7 +102,7 @@ static void serve(struct space *space)
 	if (!next_fault(space->alias_uffd, &msg))
 		return;
 	la = la_of(space, msg.arg.pagefault.address);
-	errand_begin(space->dev, -1);
+	errand_begin(space->dev, -1, false);
 	switch (sgx_encl_fault(uapi_encl_encl(space->dev->encl), la - space->dev->mem.base, 0,
 			       &by, &page)) {
 	case 0:

@@ -17,6 +17,9 @@
  *     the data, or errno   ------------->
  *                          <-------------  DONE
  *
+ * An ioctl whose caller handles a signal is told so, once, whatever the client waits for:
+ * a struct proto_data that answers nothing.
+ *
  * Both run the same binary release: there is no version but PROTO_MAGIC.
  */
 #ifndef SWSGX_PROTO_H
@@ -133,7 +136,7 @@ struct proto_data {
 	int32_t error;		/* 0 or errno of the first byte that is missing */
 	uint32_t size;
 	uint32_t interrupted;	/* a signal was handled since the call began */
-	uint32_t reserved;
+	uint32_t is_notice;	/* of that alone; nothing was asked */
 };
 
 #define PROTO_MAX_COUNTED 128u

@@ -12,7 +12,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -346,6 +348,60 @@ static void timer_interrupts_while_everything_pages(void **state)
 	test_encl_free(&e);
 }
 
+/* Add the enclave's heap, larger than the EPC; what else is there was added. */
+static void add_heap(struct test_encl *e, bool restarts)
+{
+	const struct test_region *r = &e->regions[e->nr_regions - 1];
+	struct secinfo secinfo = { .flags = r->secinfo };
+	void *zeros = mmap(NULL, r->length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (uint64_t done = 0; done < r->length;) {
+		struct sgx_enclave_add_pages arg = {
+			.src = (uintptr_t)zeros,
+			.offset = e->gap + r->offset + done,
+			.length = r->length - done,
+			.secinfo = (uintptr_t)&secinfo,
+		};
+
+		if (ioctl(e->fd, SGX_IOC_ENCLAVE_ADD_PAGES, &arg)) {
+			assert_int_equal(errno, EINTR);
+			assert_false(restarts);
+			assert_int_equal(arg.count, 0);
+		}
+		done += arg.count;
+	}
+	munmap(zeros, r->length);
+}
+
+static void load_under_timer(int flags)
+{
+	const struct test_config large = { .nr_threads = 2, .heap_pages = heap_pages };
+	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
+	const struct sigaction action = { .sa_handler = do_nothing, .sa_flags = flags };
+	struct test_encl e;
+
+	test_encl_prepare(&e, &large);
+	assert_int_equal(test_encl_open(&e), 0);
+	assert_int_equal(test_encl_create(&e), 0);
+	sigaction(SIGALRM, &action, NULL);
+	for (unsigned int i = 0; i + 1 < e.nr_regions; i++)
+		assert_int_equal(test_encl_add_region(&e, &e.regions[i]), 0);
+	setitimer(ITIMER_REAL, &often, NULL);
+	add_heap(&e, flags & SA_RESTART);
+	setitimer(ITIMER_REAL, &never, NULL);
+	signal(SIGALRM, SIG_DFL);
+	assert_int_equal(test_encl_init(&e), 0);
+	assert_int_equal(test_encl_map(&e), 0);
+	assert_int_equal(sweep(&e, 0), heap_pages);
+	test_encl_free(&e);
+}
+
+static void signals_cut_loading_short(void **state)
+{
+	load_under_timer(0);
+	load_under_timer(SA_RESTART);
+}
+
 static int use_without_paging(void)
 {
 	static const struct test_config small = { .nr_threads = 2, .heap_pages = 20 };
@@ -389,6 +445,7 @@ int main(void)
 		cmocka_unit_test(one_of_two_is_killed),
 		cmocka_unit_test(system_call_on_a_page_that_is_away_is_efault),
 		cmocka_unit_test(timer_interrupts_while_everything_pages),
+		cmocka_unit_test(signals_cut_loading_short),
 		cmocka_unit_test(l4_without_userfaultfd_enclaves_stay),
 	};
 

@@ -412,6 +412,71 @@ static void a_stuck_call_keeps_nobody_else_waiting(void **state)
 
 #define test(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
 
+/* --- signals of the caller ----------------------------------------------------------------- */
+
+#define FULL_PAGES 64u
+
+/* An ioctl of whose caller the server hears that it handles a signal. */
+static int64_t interrupted_ioctl(int sock, unsigned int cmd, void *arg)
+{
+	const struct proto_request req = {
+		.magic = PROTO_MAGIC, .op = PROTO_OP_IOCTL, .a = cmd, .b = (uintptr_t)arg,
+	};
+	const struct proto_data notice = { .interrupted = 1, .is_notice = 1 };
+	struct raw_frame done;
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(send(pair[0], &notice, sizeof(notice), 0), sizeof(notice));
+	assert_int_equal(raw_send(sock, &req, sizeof(req), &pair[1], 1), 0);
+	close(pair[1]);
+	assert_true(raw_finish(pair[0], &done));
+	return done.frame.result;
+}
+
+static void waiting_for_epc_ends_with_a_signal_of_the_caller(void **state)
+{
+	_Alignas(4096) static const uint8_t zero[40 * SGX_PAGE_SIZE];
+	_Alignas(4096) static struct sgx_secs secs = {
+		.size = 1 << 20, .baseaddr = 1 << 30, .ssaframesize = 1,
+		.attributes = { .flags = ATTR_MODE64BIT, .xfrm = XFRM_X87_SSE },
+	};
+	_Alignas(64) static struct sgx_secinfo secinfo = {
+		.flags = SECINFO_R | SECINFO_W | SECINFO_PT(PT_REG),
+	};
+	struct sgx_enclave_create create = { .src = (uintptr_t)&secs };
+	struct sgx_enclave_add_pages add = {
+		.src = (uintptr_t)zero, .length = sizeof(zero), .secinfo = (uintptr_t)&secinfo,
+	};
+	struct machine *m = calloc(1, sizeof(*m));
+	int sock, other;
+
+	assert_non_null(m);
+	machine_start(m, FULL_PAGES);
+	sock = raw_open(m);
+	other = raw_open(m);
+	/* As long as there is EPC nobody waits. */
+	assert_int_equal(interrupted_ioctl(sock, SGX_IOC_ENCLAVE_CREATE, &create), 0);
+	assert_int_equal(raw_ioctl(sock, SGX_IOC_ENCLAVE_ADD_PAGES, &add), 0);
+	assert_int_equal(raw_ioctl(other, SGX_IOC_ENCLAVE_CREATE, &create), 0);
+	assert_int_equal(raw_ioctl(other, SGX_IOC_ENCLAVE_ADD_PAGES, &add), 0);
+	/* Both do not fit: some of each have to be written out for more. */
+	add.offset = sizeof(zero);
+	add.count = 1;
+	assert_int_equal(interrupted_ioctl(sock, SGX_IOC_ENCLAVE_ADD_PAGES, &add), 0);
+	/* Something comes of it, but what was written out for that is not all. */
+	assert_in_range(add.count, SGX_PAGE_SIZE, sizeof(zero) - SGX_PAGE_SIZE);
+	add.src += add.count;
+	add.offset += add.count;
+	add.length -= add.count;
+	assert_int_equal(raw_ioctl(sock, SGX_IOC_ENCLAVE_ADD_PAGES, &add), 0);
+	assert_int_equal(add.count, add.length);
+	close(sock);
+	close(other);
+	machine_stop(m);
+	free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +496,7 @@ int main(void)
 		test(another_ioctl_meanwhile_is_ebusy),
 		test(release_waits_for_the_call_that_is_running),
 		test(a_stuck_call_keeps_nobody_else_waiting),
+		cmocka_unit_test(waiting_for_epc_ends_with_a_signal_of_the_caller),
 	};
 
 	return cmocka_run_group_tests_name("calls", tests, NULL, NULL);

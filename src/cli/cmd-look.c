@@ -104,7 +104,7 @@ int cmd_stat(int argc, char **argv)
 		.usage = "Usage: swsgx stat [--json] [--server NAME]\n"
 			 "\n"
 			 "Prints the counters of a running server: EPC pages, paging, enclaves, ioctls,\n"
-			 "injected failures.\n"
+			 "injected failures, instructions that were replaced, and what trapped.\n"
 			 "\n"
 			 OPTIONS
 			 "\n"

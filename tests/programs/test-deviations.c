@@ -5,10 +5,17 @@
  * when it changes; on real SGX they fail.
  */
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -162,6 +169,96 @@ static int give_back(void **state)
 
 #define EACH(name) cmocka_unit_test_setup_teardown(name, build, give_back)
 
+/* --- signals of exceptions ----------------------------------------------------------- */
+
+static void block_segv(sigset_t *old)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGSEGV);
+	assert_int_equal(sigprocmask(SIG_BLOCK, &set, old), 0);
+}
+
+/* Only those that libc knows of are told from their parent. */
+static void child_of_the_bare_system_call_changes_its_parents_actions(void **state)
+{
+	struct sigaction now;
+	volatile pid_t pid;
+	long ret;
+	int status;
+
+	signal(SIGUSR1, SIG_DFL);
+	__asm__ volatile("syscall" : "=a"(ret) : "a"(SYS_vfork) : "rcx", "r11", "memory");
+	pid = (pid_t)ret;
+	if (pid == 0) {
+		signal(SIGUSR1, SIG_IGN);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(sigaction(SIGUSR1, NULL, &now), 0);
+	assert_ptr_equal(now.sa_handler, SIG_IGN);	/* otherwise: SIG_DFL */
+	signal(SIGUSR1, SIG_DFL);
+}
+
+static void program_executed_with_such_signals_blocked_has_them_unblocked(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		block_segv(NULL);
+		execlp("grep", "grep", "-q", "^SigBlk:.*[4567cdef]..$", "/proc/self/status", NULL);
+		_exit(9);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);	/* otherwise: 0, a match */
+}
+
+static void signalfd_does_not_see_such_signals(void **state)
+{
+	struct pollfd p = { .events = POLLIN };
+	sigset_t set, old;
+
+	signal(SIGSEGV, SIG_IGN);
+	block_segv(&old);
+	sigemptyset(&set);
+	sigaddset(&set, SIGSEGV);
+	p.fd = signalfd(-1, &set, 0);
+	assert_true(p.fd >= 0);
+	raise(SIGSEGV);
+	assert_int_equal(poll(&p, 1, 0), 0);		/* otherwise: 1 */
+	close(p.fd);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	signal(SIGSEGV, SIG_DFL);
+}
+
+static void *wait_for_end(void *arg)
+{
+	while (!*(volatile int *)arg)
+		sched_yield();
+	return NULL;
+}
+
+static void such_a_signal_for_the_process_stays_where_it_is_blocked(void **state)
+{
+	volatile int end = 0;
+	sigset_t old, pending;
+	pthread_t other;
+
+	signal(SIGSEGV, SIG_IGN);
+	assert_int_equal(pthread_create(&other, NULL, wait_for_end, (void *)&end), 0);
+	block_segv(&old);
+	kill(getpid(), SIGSEGV);
+	sigpending(&pending);
+	assert_int_equal(sigismember(&pending, SIGSEGV), 1);	/* otherwise: the other has it */
+	end = 1;
+	pthread_join(other, NULL);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	signal(SIGSEGV, SIG_DFL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +269,10 @@ int main(void)
 		EACH(segments_are_loaded_inside),
 		EACH(syscall_changes_rcx_before_its_fault),
 		EACH(mem_file_does_not_write_a_tcs),
+		cmocka_unit_test(child_of_the_bare_system_call_changes_its_parents_actions),
+		cmocka_unit_test(program_executed_with_such_signals_blocked_has_them_unblocked),
+		cmocka_unit_test(signalfd_does_not_see_such_signals),
+		cmocka_unit_test(such_a_signal_for_the_process_stays_where_it_is_blocked),
 	};
 
 	return cmocka_run_group_tests_name("deviations", tests, NULL, NULL);

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The start of the client: before main(), and before anything that the
- * constructors of other libraries ask of it, since those run earlier.
+ * The start of the client: before the constructors of other libraries, some of which
+ * look for the vDSO or for what CPUID says.  The loader runs ours first where the
+ * library's mark "initfirst" is honoured; otherwise it starts with the first thing that
+ * is asked of it, or at last in its turn.
  */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "client.h"
 
@@ -27,6 +30,9 @@ void client_start(void)
 /* Only here is @envp surely the kernel's. */
 __attribute__((constructor)) static void client_init(int argc, char **argv, char **envp)
 {
+	/* libc's own constructor, which sets it, may not have run yet. */
+	if (!environ)
+		environ = envp;
 	client_start();
 	if (!client_is_active())
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Constructors of the program's libraries run before the client's: what they do
- * with signals and devices must hold.
+ * What constructors of the program's libraries do with signals and devices must hold,
+ * and what they find must be what the program finds: some look for the vDSO then.
  */
 #include "early.h"
 
@@ -49,6 +49,16 @@ static void early_descriptor_is_the_device(void **state)
 	assert_int_equal(errno, EFAULT);
 }
 
+static void early_search_finds_the_entry_function(void **state)
+{
+	assert_true(early_has_entry());
+}
+
+static void early_cpuid_says_there_is_sgx(void **state)
+{
+	assert_true(early_has_sgx());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -56,6 +66,8 @@ int main(void)
 		cmocka_unit_test(early_action_is_reported),
 		cmocka_unit_test(early_mask_is_kept),
 		cmocka_unit_test(early_descriptor_is_the_device),
+		cmocka_unit_test(early_search_finds_the_entry_function),
+		cmocka_unit_test(early_cpuid_says_there_is_sgx),
 	};
 
 	return cmocka_run_group_tests_name("client early", tests, NULL, NULL);

@@ -99,6 +99,7 @@ struct client_encl {
 	uint64_t number;	/* of this process; 0: it did not join */
 	uint8_t *slots;		/* see exits.c; NULL: none */
 	struct client_thread **by_gs; /* who entered last with GS at the page */
+	uint64_t *tcs_by_gs;	/* and the TCS that has its GS there */
 	size_t shared_size;
 };
 

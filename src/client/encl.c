@@ -97,11 +97,11 @@ static bool map_at(uint8_t *at, int fd, size_t size, int prot)
 				      MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0));
 }
 
-/* A pointer for each page, of which few are ever touched. */
+/* A thread and a TCS for each page, of which few are ever touched. */
 static size_t by_gs_size(uint64_t encl_size)
 {
-	return (encl_size / SGX_PAGE_SIZE * sizeof(struct client_thread *) + SGX_PAGE_SIZE - 1) &
-	       SGX_PAGE_MASK;
+	return (encl_size / SGX_PAGE_SIZE * (sizeof(struct client_thread *) + sizeof(uint64_t)) +
+		SGX_PAGE_SIZE - 1) & SGX_PAGE_MASK;
 }
 
 static void take_memory(struct client_encl *encl, const struct proto_frame *frame,
@@ -135,6 +135,7 @@ static void take_memory(struct client_encl *encl, const struct proto_frame *fram
 	encl->mirror = (const uint16_t *)(shared + PROTO_MIRROR_OFFSET);
 	encl->machine = (const _Atomic uint32_t *)(shared + shared_end);
 	encl->by_gs = (struct client_thread **)(shared + by_gs_at);
+	encl->tcs_by_gs = (uint64_t *)(encl->by_gs + frame->encl_size / SGX_PAGE_SIZE);
 	encl->base = frame->base;
 	encl->size = frame->encl_size;
 	client_vma_changed();

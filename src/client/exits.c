@@ -398,6 +398,27 @@ void exits_count(struct client_encl *encl, const uint8_t *site, enum count_place
 
 /* --- threads ------------------------------------------------------------------------ */
 
+#define SEVERAL 1u	/* no address of a TCS */
+
+/* Of it no slot can tell that it is inside. */
+static struct client_thread nobody;
+
+/* Is @tcs the only one with its GS on @page?  If not, GS does not say who is inside. */
+static bool is_only_one(const struct client_encl *encl, size_t page, uint64_t tcs)
+{
+	uint64_t *const known = &encl->tcs_by_gs[page];
+	uint64_t now = __atomic_load_n(known, __ATOMIC_SEQ_CST);
+
+	if (now == tcs ||
+	    (!now && __atomic_compare_exchange_n(known, &now, tcs, false, __ATOMIC_SEQ_CST,
+						 __ATOMIC_SEQ_CST)) ||
+	    now == tcs)
+		return true;
+	__atomic_store_n(known, SEVERAL, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&encl->by_gs[page], &nobody, __ATOMIC_SEQ_CST);
+	return false;
+}
+
 void exits_arm(struct client_thread *thread, const struct isa_regs *r)
 {
 	const struct client_encl *encl = thread->encl;
@@ -410,7 +431,12 @@ void exits_arm(struct client_thread *thread, const struct isa_regs *r)
 		(uint64_t *)(uintptr_t)&thread->isa.view.blk->nr_inside[thread->isa.epoch_slot];
 	if (!encl->slots || thread->isa.save_tf || gs >= encl->size || gs % SGX_PAGE_SIZE)
 		return;
-	__atomic_store_n(&encl->by_gs[gs / SGX_PAGE_SIZE], thread, __ATOMIC_RELAXED);
+	if (!is_only_one(encl, gs / SGX_PAGE_SIZE, thread->isa.tcs_la))
+		return;
+	__atomic_store_n(&encl->by_gs[gs / SGX_PAGE_SIZE], thread, __ATOMIC_SEQ_CST);
+	/* Another TCS may just have turned up. */
+	if (!is_only_one(encl, gs / SGX_PAGE_SIZE, thread->isa.tcs_la))
+		return;
 	thread->exit_stack = STACK_REACH - 1 - thread->rsp_outside;
 	thread->exit_key = -(uint64_t)(uintptr_t)thread;
 }

@@ -4,6 +4,8 @@
  * cannot have been: whatever code stands before it, both end in the same state.
  * An argument is the seed of that code, a second one the number of rounds.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -288,6 +290,81 @@ static void tick(int sig)
 }
 
 /* Signals find the thread inside, on its way out, and through. */
+/* --- threads that GS does not tell apart ------------------------------------------------------ */
+
+#define HALF_STACK 32768u
+#define TCS_OGSBASGX 56
+
+static struct test_encl shared_gs;
+static uint8_t stacks[2 * HALF_STACK] __attribute__((aligned(4096)));
+static struct test_op spins[2];
+
+/* Return: was it somebody else afterwards? */
+static void *spin_inside(void *arg)
+{
+	const pthread_t self = pthread_self();
+	const size_t i = (size_t)(uintptr_t)arg;
+	uint64_t regs[NR_REGS] = { [R_RDI] = (uintptr_t)&spins[i] };
+
+	enter_raw(regs, test_tcs(&shared_gs, (unsigned int)i), ENCLU_EENTER);
+	return (void *)(uintptr_t)!pthread_equal(self, pthread_self());
+}
+
+/* They have stacks side by side, the first one's lower. */
+static pthread_t start_spinning(unsigned int i)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	spins[i] = (struct test_op){ .kind = OP_SPIN };
+	assert_int_equal(pthread_attr_init(&attr), 0);
+	assert_int_equal(pthread_attr_setstack(&attr, stacks + i * HALF_STACK, HALF_STACK), 0);
+	assert_int_equal(pthread_create(&thread, &attr, spin_inside, (void *)(uintptr_t)i), 0);
+	pthread_attr_destroy(&attr);
+	while (!spins[i].started)
+		sched_yield();
+	return thread;
+}
+
+static void end_spinning(unsigned int i, pthread_t thread)
+{
+	void *is_another;
+
+	spins[i].flag = 1;
+	assert_int_equal(pthread_join(thread, &is_another), 0);
+	assert_null(is_another);
+}
+
+static void build_with_one_gs(void)
+{
+	const size_t first = ENCL_THREAD_OFFSET + ENCL_THREAD_TCS + TCS_OGSBASGX;
+
+	test_encl_prepare(&shared_gs, &(struct test_config){ .nr_threads = 2 });
+	memcpy(shared_gs.image + first + ENCL_THREAD_SIZE, shared_gs.image + first,
+	       sizeof(uint64_t));
+	test_encl_sign(&shared_gs);
+	assert_int_equal(test_encl_open(&shared_gs), 0);
+	assert_int_equal(test_encl_create(&shared_gs), 0);
+	assert_int_equal(test_encl_add(&shared_gs), 0);
+	assert_int_equal(test_encl_init(&shared_gs), 0);
+	assert_int_equal(test_encl_map(&shared_gs), 0);
+}
+
+static void threads_with_one_gs_leave_for_themselves(void **state)
+{
+	pthread_t threads[2];
+
+	build_with_one_gs();
+	for (unsigned int round = 0; round < 4; round++) {
+		/* Who entered last is whom GS leads to. */
+		for (unsigned int i = 0; i < 2; i++)
+			threads[i] = start_spinning(i);
+		for (unsigned int i = 0; i < 2; i++)
+			end_spinning(i, threads[i]);
+	}
+	test_encl_free(&shared_gs);
+}
+
 static void signals_at_any_point_of_an_exit_lose_nothing(void **state)
 {
 	const struct itimerval often = { { 0, 50 }, { 0, 50 } }, never = { 0 };
@@ -319,6 +396,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(both_ways_out_end_in_the_same_state),
 		cmocka_unit_test(and_so_they_do_with_flags_for_the_programs_own_enclu),
 		cmocka_unit_test(code_changes_before_enclu_only),
+		cmocka_unit_test(threads_with_one_gs_leave_for_themselves),
 		cmocka_unit_test(signals_at_any_point_of_an_exit_lose_nothing),
 	};
 

@@ -55,17 +55,53 @@ unsigned int count_threads(void)
 	return count_entries("/proc/self/task") - 2;
 }
 
+/* The letter behind the name, which may itself contain anything. */
+static char thread_state(const char *tid)
+{
+	char path[64], line[512] = "", *end;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%.16s/stat", tid);
+	file = fopen(path, "r");
+	if (!file)
+		return 'S';	/* it has ended */
+	if (!fgets(line, sizeof(line), file))
+		line[0] = 0;
+	fclose(file);
+	end = strrchr(line, ')');
+	return end && end[1] ? end[2] : 'S';
+}
+
+/* Have all other threads nothing to do?  Who only waits for a processor has. */
+static bool others_sleep(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	const struct dirent *entry;
+	bool asleep = true;
+
+	while (dir && asleep && (entry = readdir(dir)))
+		asleep = entry->d_name[0] == '.' || atoi(entry->d_name) == gettid() ||
+			 thread_state(entry->d_name) == 'S';
+	if (dir)
+		closedir(dir);
+	return asleep;
+}
+
+bool others_fall_asleep(void)
+{
+	int quiet = 0;
+
+	for (int i = 0; i < RAW_PATIENCE_S * 1000 && quiet < 20; i++) {
+		usleep(1000);
+		quiet = others_sleep() ? quiet + 1 : 0;
+	}
+	return quiet == 20;
+}
+
 unsigned int settled_fds(void)
 {
-	unsigned int n = count_fds();
-
-	for (int quiet = 0; quiet < 20; quiet++) {
-		usleep(1000);
-		if (count_fds() != n)
-			quiet = 0;
-		n = count_fds();
-	}
-	return n;
+	others_fall_asleep();
+	return count_fds();
 }
 
 void assert_fds_become(unsigned int expected)

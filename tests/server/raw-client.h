@@ -64,6 +64,9 @@ unsigned int count_fds(void);
 /** settled_fds() - the same, when it stays: a worker closes its end only after we read DONE. */
 unsigned int settled_fds(void);
 
+/** others_fall_asleep() - the server comes to rest: none of its threads runs, or would like to. */
+bool others_fall_asleep(void);
+
 /** assert_fds_become() - wait until the server let go of what it held. */
 void assert_fds_become(unsigned int expected);
 

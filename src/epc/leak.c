@@ -90,9 +90,11 @@ void epc_page_leak(struct sgx_epc_pool *pool, struct sgx_epc_page *page,
 		   struct isa_outcome result, const char *site)
 {
 	const struct sgx_epc_leak row = make_row(pool, page, result, site);
+	/* First, for who sees that nothing is in use any more to find all rows. */
+	const size_t nr = ledger_append(pool, &row);
 
 	epc_page_set_leaked(pool, page);
-	if (ledger_append(pool, &row) == 0)
+	if (!nr)
 		log_leak(pool, result);
 	if (pool->port.leaked)
 		pool->port.leaked(pool->port.ctx, &row);

@@ -171,11 +171,24 @@ static bool is_victim(struct sgx_encl *encl, struct epc_encl_page *rec)
 	return false;
 }
 
+/* The oldest of @q that is not one of the last to come in; NULL when all are. */
+static struct epc_encl_page *oldest(const struct epc_victims *v, const struct epc_queue *q)
+{
+	struct epc_encl_page *rec = q->tail;
+
+	while (rec && is_recent(v, rec))
+		rec = rec->prev;
+	return rec;
+}
+
+/* One with pages that are not recent, which half of all are at least. */
 static struct epc_queue *queue_to_look_at(struct epc_victims *v)
 {
 	const bool probation = v->probation.nr > nr_queued(v) / PROBATION_SHARE;
 
-	return v->probation.nr && (probation || !v->main.nr) ? &v->probation : &v->main;
+	if (probation)
+		return oldest(v, &v->probation) ? &v->probation : &v->main;
+	return oldest(v, &v->main) ? &v->main : &v->probation;
 }
 
 static bool is_among(struct epc_encl_page *const *recs, unsigned int nr,
@@ -203,9 +216,9 @@ unsigned int epc_victims_pick(struct sgx_encl *encl, struct epc_encl_page **recs
 			recs[nr++] = rec;
 		rotate(v, rec);
 	}
-	/* All of them in use: then the one that was looked at first. */
+	/* All of them in use: then one of those that were looked at first. */
 	if (!nr && max && nr_queued(v)) {
-		recs[nr] = queue_to_look_at(v)->tail;
+		recs[nr] = oldest(v, queue_to_look_at(v));
 		rotate(v, recs[nr]);
 		nr++;
 	}

@@ -975,6 +975,30 @@ static void f32_f50_the_smallest_epc_serves_many(void **state)
 	finish_clean(&f);
 }
 
+/*
+ * What comes back at once is kept, so a new page is all there is on probation: it
+ * would go for the next one, that for it, and who needs both would never get on.
+ */
+static void f50_the_latest_page_does_not_go_for_the_next(void **state)
+{
+	struct subject s;
+	uint64_t i;
+	struct fake f;
+
+	start_over(&f, 8);
+	make(&f, &s, 1, 6);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), 7);
+	for (i = 0; i < 6; i++)
+		assert_int_equal(fault(&s, i), 0);
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(fault(&s, 100 + 2 * i), 0);
+		assert_int_equal(fault(&s, 101 + 2 * i), 0);
+		assert_true(is_resident(&s, 100 + 2 * i));
+	}
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
 /* Beside the SECS and the VA page: one page to run on, or the instruction and its operand. */
 static void room_for_one_page_is_no_room_to_run(void **state)
 {
@@ -1295,6 +1319,7 @@ int main(void)
 		cmocka_unit_test(a_group_at_its_limit_evicts_from_itself),
 		cmocka_unit_test(a_group_too_small_for_its_enclave_says_enomem),
 		cmocka_unit_test(f32_f50_the_smallest_epc_serves_many),
+		cmocka_unit_test(f50_the_latest_page_does_not_go_for_the_next),
 		cmocka_unit_test(room_for_one_page_is_no_room_to_run),
 		cmocka_unit_test(ahead_takes_a_batch_where_there_is_plenty),
 		cmocka_unit_test(f59_background_stops_at_the_high_watermark),

@@ -247,6 +247,18 @@ static void aborts_on_second_free_into_a_cache(void **state)
 	fake_finish(&f);
 }
 
+/* Where its owner was is a link of the list now. */
+static void aborts_on_free_of_a_page_in_the_list(void **state)
+{
+	struct fake f;
+
+	start(&f);
+	assert_int_equal(f.pool->pages[9].state, EPC_PAGE_FREE);
+	assert_aborts(&f, free_raw, &f.pool->pages[9],
+		      "BUG in sgx_free_epc_page(): EPC page 0x10009000 is free");
+	fake_finish(&f);
+}
+
 static void aborts_on_free_of_an_initialized_page_into_a_cache(void **state)
 {
 	struct sgx_epc_page *page;
@@ -373,6 +385,7 @@ int main(void)
 		cmocka_unit_test(is_off_where_it_would_hold_nothing),
 		cmocka_unit_test(leaves_each_time_it_entered),
 		cmocka_unit_test(aborts_on_second_free_into_a_cache),
+		cmocka_unit_test(aborts_on_free_of_a_page_in_the_list),
 		cmocka_unit_test(aborts_on_free_of_an_initialized_page_into_a_cache),
 		cmocka_unit_test(aborts_when_two_threads_have_one_number),
 		cmocka_unit_test(serves_who_names_its_cache),

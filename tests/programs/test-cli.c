@@ -25,7 +25,7 @@
 
 #include <cmocka.h>
 
-#define TIMEOUT_MS 20000
+#define TIMEOUT_MS 60000
 #define MAX_ARGS 12
 #define MARK_NAME "SWSGX_TEST_MARK"
 

@@ -2,7 +2,8 @@
 /*
  * setjmp(), getcontext() and their like, in front of libc's: they return to where they were
  * called from, more than once, so there is no frame of ours in between.  What they
- * leave with the signal mask of the program is in masks.c.
+ * leave with the signal mask of the program is in masks.c.  And dlsym(), for which the
+ * same holds, and what it leads to is in rewrite.c.
  */
 #define SETJMP 0
 #define SIGSETJMP 1
@@ -103,6 +104,26 @@
 	then	SWAPCONTEXT, client_context_leave, (%rax), (%rcx)
 	.cfi_endproc
 	end	swapcontext
+
+	/* By the address it returns to libc knows whose libraries it looks through. */
+	begin	dlsym
+	.cfi_startproc
+	pushq	%rdi
+	.cfi_adjust_cfa_offset 8
+	pushq	%rsi
+	.cfi_adjust_cfa_offset 8
+	subq	$8, %rsp
+	.cfi_adjust_cfa_offset 8
+	call	client_symbol_wanted
+	addq	$8, %rsp
+	.cfi_adjust_cfa_offset -8
+	popq	%rsi
+	.cfi_adjust_cfa_offset -8
+	popq	%rdi
+	.cfi_adjust_cfa_offset -8
+	jmp	*client_dlsym_next(%rip)
+	.cfi_endproc
+	end	dlsym
 
 	.type	client_no_mask, @function
 client_no_mask:

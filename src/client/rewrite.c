@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -178,8 +179,29 @@ static int count_adds(struct dl_phdr_info *info, size_t size, void *ctx)
 void client_rewrite(void)
 {
 	static unsigned long long scanned;
+	static atomic_flag busy = ATOMIC_FLAG_INIT;
 
+	/* Loading our decoder leads here again. */
+	if (atomic_flag_test_and_set(&busy))
+		return;
 	dl_iterate_phdr(scan_object, &scanned);
-	/* Our decoder may have been among what was loaded. */
+	/* It may have been among what was loaded. */
 	dl_iterate_phdr(count_adds, &scanned);
+	atomic_flag_clear(&busy);
+}
+
+/* --- libraries that are opened --------------------------------------------------------- */
+
+/* What jump.S goes on with, and where that is; it is not asked for itself. */
+void *client_dlsym_next __attribute__((visibility("hidden")));
+void client_symbol_wanted(const void *handle);
+
+/* Who opened a library asks for something in it before any of it runs. */
+void client_symbol_wanted(const void *handle)
+{
+	if (!client_dlsym_next)
+		client_dlsym_next = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
+	/* That one leads to what was there from the beginning. */
+	if (handle != RTLD_NEXT && client_is_active())
+		client_rewrite();
 }

@@ -171,6 +171,16 @@ static void rdpmc_is_ud(void **state)
 	IS_UD(0x0f, 0x33);
 }
 
+/* As parts with SGX2 have it; runtimes give up on time where it faults. */
+static void time_stamps_are_read(void **state)
+{
+	static const uint8_t code[] = { 0x0f, 0x31, 0x0f, 0x01, 0xf9, 0xc3 }; /* rdtsc; rdtscp; ret */
+	struct sgx_enclave_run run = { 0 };
+
+	run_written(code, sizeof(code), &run);
+	assert_int_equal(run.function, ENCLU_EEXIT);
+}
+
 static void halt_is_gp_as_outside(void **state)
 {
 	const uint8_t code[] = { 0xf4, 0xc3 };
@@ -209,6 +219,7 @@ int main(void)
 		EACH(port_output_with_prefix_is_ud),
 		EACH(string_output_is_ud),
 		EACH(rdpmc_is_ud),
+		EACH(time_stamps_are_read),
 		EACH(halt_is_gp_as_outside),
 	};
 

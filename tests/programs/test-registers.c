@@ -115,6 +115,31 @@ static void check_exit(void (*enter)(uint64_t *, struct test_op *), uint64_t reg
 	assert_int_equal(regs[R_RDI], EXIT_PATTERN(R_RDI));
 }
 
+/* stmxcsr result(%rdi); fnstcw result2(%rdi); ret */
+static const uint8_t store_control[] = { 0x0f, 0xae, 0x5f, 24, 0xd9, 0x7f, 32, 0xc3 };
+
+static void control_words_are_those_outside(void **state)
+{
+	const uint32_t mxcsr = 0x5f80, usual_mxcsr = 0x1f80;	/* round up */
+	const uint16_t fcw = 0x0e7f, usual_fcw = 0x037f;
+	struct test_op op = { .kind = OP_CALL };
+	struct test_encl e;
+
+	assert_int_equal(offsetof(struct test_op, result), 24);
+	assert_int_equal(offsetof(struct test_op, result2), 32);
+	assert_int_equal(test_encl_build(&e, &(struct test_config){
+							.code = store_control,
+							.code_size = sizeof(store_control),
+						}), 0);
+	op.addr = (uintptr_t)e.base + e.code_offset;
+	__asm__ volatile("ldmxcsr %0; fldcw %1" : : "m"(mxcsr), "m"(fcw));
+	test_enter(&e, 0, &op);
+	__asm__ volatile("ldmxcsr %0; fldcw %1" : : "m"(usual_mxcsr), "m"(usual_fcw));
+	assert_int_equal(op.result, mxcsr);
+	assert_int_equal(op.result2, fcw);
+	test_encl_free(&e);
+}
+
 static void exit_through_the_vdso_passes_registers(void **state)
 {
 	uint64_t regs[NR_REGS];
@@ -284,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(vdso_entry_passes_registers_and_sets_the_rest),
 		cmocka_unit_test(bare_entry_passes_registers_and_sets_the_rest),
+		cmocka_unit_test(control_words_are_those_outside),
 		cmocka_unit_test(exit_through_the_vdso_passes_registers),
 		cmocka_unit_test(bare_exit_passes_registers_and_gives_the_aep),
 		cmocka_unit_test(vdso_restores_fs_and_gs),

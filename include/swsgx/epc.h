@@ -125,7 +125,7 @@ struct epc_mm_page {
 	uint64_t la, page;
 };
 
-#define EPC_MM_MAX_PAGES 16u
+#define EPC_MM_MAX_PAGES 64u
 
 struct epc_mm_ops {
 	void *ctx;
@@ -426,11 +426,15 @@ uint64_t sgx_epc_reclaim(struct sgx_epc_pool *pool, uint64_t nr);
  * sgx_epc_reclaim_ahead() - evict some pages if fewer than the low watermark are free.
  * For a thread that has a moment now, to spare itself, or others, the wait later.
  * Where few are evictable it takes none: they are all somebody needs to get on.
- * @nr: how many at most.
- * Context: as sgx_epc_reclaim().
+ * @nr: how many at most; more where they are neighbours, which are taken together.
+ * @is_over: has the moment passed?  Asked after each page; may be NULL.  Pages that were taken
+ * from programs, but not written out then, are what the next one who makes room begins with.
+ * @ctx: for @is_over.
+ * Context: as sgx_epc_reclaim(); @is_over is called with an enclave's lock held.
  * Return: how many; 0 also when that is of no use for now.
  */
-uint64_t sgx_epc_reclaim_ahead(struct sgx_epc_pool *pool, uint64_t nr);
+uint64_t sgx_epc_reclaim_ahead(struct sgx_epc_pool *pool, uint64_t nr,
+			       bool (*is_over)(void *ctx), void *ctx);
 
 /**
  * sgx_epc_reclaim_background() - evict until free pages reach the high

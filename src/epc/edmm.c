@@ -45,7 +45,7 @@ static int track_change(struct sgx_encl *encl, struct epc_encl_page *rec)
 	if (err)
 		rec->flags |= EPC_ENCL_PAGE_UNTRACKED;
 	else
-		rec->flags &= (uint8_t)~EPC_ENCL_PAGE_UNTRACKED & 0xf;
+		rec->flags &= (uint8_t)~EPC_ENCL_PAGE_UNTRACKED & 0x3f;
 	return err;
 }
 

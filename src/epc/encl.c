@@ -139,6 +139,8 @@ void sgx_encl_release(struct sgx_encl *encl)
 	encl->is_released = true;
 	epc_unlock(&encl->lock);
 	/* Children first: EREMOVE of a SECS that has any fails. */
+	while (encl->victims.leaving.nr)
+		epc_backing_destroy(encl, epc_victims_stay(encl, encl->victims.leaving.tail));
 	epc_pt_for_each(&encl->pages, release_page, encl);
 	release_secs(encl);
 	epc_va_finish(encl);

@@ -30,6 +30,8 @@ enum epc_encl_page_state {
 /* In a queue of victims: in that of pages that proved worth keeping, or on probation. */
 #define EPC_ENCL_PAGE_QUEUED (1u << 2)
 #define EPC_ENCL_PAGE_MAIN (1u << 3)
+/* Blocked, and no program can reach it: it only has to be written out.  Then in that queue. */
+#define EPC_ENCL_PAGE_LEAVING (1u << 4)
 
 /* One page of an enclave: an entry of its page table. */
 struct epc_encl_page {
@@ -38,8 +40,8 @@ struct epc_encl_page {
 	uint8_t state;		/* enum epc_encl_page_state */
 	uint8_t type;		/* enum sgx_page_type */
 	uint8_t prot;		/* SECINFO_R | _W | _X: what mappings may ask for */
-	uint8_t flags : 4;	/* EPC_ENCL_PAGE_* */
-	uint8_t heat : 4;	/* how often it was found accessed; see victim.c */
+	uint8_t flags : 6;	/* EPC_ENCL_PAGE_* */
+	uint8_t heat : 2;	/* how often it was found accessed; see victim.c */
 	uint64_t nr;		/* offset >> 12 */
 	union {
 		struct {	/* RESIDENT: its neighbours in the reclaimer's queue */
@@ -88,9 +90,11 @@ struct epc_queue {
 
 #define EPC_COLD 256u
 
+#define EPC_EVICT_BATCH EPC_MM_MAX_PAGES
+
 /* Which pages to write out; see victim.c. */
 struct epc_victims {
-	struct epc_queue probation, main;
+	struct epc_queue probation, main, leaving;
 	uint64_t nr_evicted;		/* since creation: the clock of evicted_at */
 	struct epc_encl_page *recent[EPC_NR_RECENT];
 	unsigned int next_recent;
@@ -117,6 +121,7 @@ struct sgx_encl {
 	uint32_t nr_va_pages;
 	struct epc_backing *secs_backing; /* the SECS was written out */
 	struct epc_victims victims;
+	struct epc_backing *reserved[EPC_EVICT_BATCH]; /* one for each page that is LEAVING */
 
 	/* Written under the lock, read without it. */
 	_Atomic(struct sgx_epc_page *) secs;	/* NULL before ECREATE and outside */
@@ -301,38 +306,58 @@ void epc_backing_destroy(struct sgx_encl *encl, struct epc_backing *backing);
  */
 void epc_victims_add(struct sgx_encl *encl, struct epc_encl_page *rec, uint64_t evicted_at);
 
-/** epc_victims_remove() - it has left, or must never be written out.  Once or more. */
+/** epc_victims_remove() - it has left, or must never be written out.  Not LEAVING.  Once or more. */
 void epc_victims_remove(struct sgx_encl *encl, struct epc_encl_page *rec);
 
 /**
  * epc_victims_pick() - the pages to write out next.
- * @recs: room for @max.  They stay in the queues, as the last ones to be picked
- * again should writing them out fail.
+ * @recs: room for @max and for @max_run.  They stay in the queues, as the last ones to be
+ * picked again should writing them out fail.
+ * @max_run: more than @max, of which each is the neighbour of the one before.
  * Return: how many.
  */
 unsigned int epc_victims_pick(struct sgx_encl *encl, struct epc_encl_page **recs,
-			      unsigned int max);
+			      unsigned int max, unsigned int max_run);
+
+/** epc_victims_leave() - @rec is LEAVING; @backing is for it. */
+void epc_victims_leave(struct sgx_encl *encl, struct epc_encl_page *rec,
+		       struct epc_backing *backing);
+
+/**
+ * epc_victims_stay() - @rec is not LEAVING any more, but an ordinary victim.
+ * Return: backing for it, which is the caller's.
+ */
+struct epc_backing *epc_victims_stay(struct sgx_encl *encl, struct epc_encl_page *rec);
 
 /** epc_victims_sample() - look at some pages to see how many are in use at all. */
 void epc_victims_sample(struct sgx_encl *encl);
 
 /* --- evict.c ---------------------------------------------------------------------- */
 
-#define EPC_EVICT_BATCH EPC_MM_MAX_PAGES
-
 /** epc_encl_track() - begin a tracking cycle and complete it.  Return: 0 or -EFAULT. */
 int epc_encl_track(struct sgx_encl *encl);
 
+/* A moment that somebody has; asked about after each page. */
+struct epc_moment {
+	bool (*is_over)(void *ctx);	/* NULL: never */
+	void *ctx;
+};
+
 /**
  * epc_evict() - write resident pages out, and the SECS after the last one.
- * @recs: at most EPC_EVICT_BATCH.
+ * @recs: at most EPC_EVICT_BATCH, none of them LEAVING, nor any other.
+ * @moment: what is not written out when it is over is LEAVING then.
  * @freed: room for one more than @nr; receives the EPC pages that became CLEAN,
  * which are the caller's.
  * A page that cannot be written out stays, with its contents.
  * Return: how many of @freed.
  */
 unsigned int epc_evict(struct sgx_encl *encl, struct epc_encl_page *const *recs, unsigned int nr,
-		       struct sgx_epc_page **freed);
+		       const struct epc_moment *moment, struct sgx_epc_page **freed);
+
+/** epc_evict_leaving() - the same for at most @max pages that are LEAVING. */
+unsigned int epc_evict_leaving(struct sgx_encl *encl, unsigned int max,
+			       const struct epc_moment *moment, struct sgx_epc_page **freed);
 
 /**
  * epc_evict_blocked() - write out a page that is BLOCKED; its EPC page is CLEAN then.

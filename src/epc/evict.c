@@ -218,8 +218,23 @@ static struct sgx_epc_page *evict_secs(struct sgx_encl *encl)
 
 /* --- batches ------------------------------------------------------------------------ */
 
+static bool is_over(const struct epc_moment *moment)
+{
+	return moment->is_over && moment->is_over(moment->ctx);
+}
+
+/* Return: how many of @freed; the SECS follows its last child. */
+static unsigned int finish_batch(struct sgx_encl *encl, unsigned int nr,
+				 struct sgx_epc_page **freed)
+{
+	if (!nr)
+		return 0;
+	freed[nr] = evict_secs(encl);
+	return freed[nr] ? nr + 1 : nr;
+}
+
 unsigned int epc_evict(struct sgx_encl *encl, struct epc_encl_page *const *recs, unsigned int nr,
-		       struct sgx_epc_page **freed)
+		       const struct epc_moment *moment, struct sgx_epc_page **freed)
 {
 	struct batch batch = { .nr = 0 };
 	unsigned int i, nr_freed = 0;
@@ -230,22 +245,38 @@ unsigned int epc_evict(struct sgx_encl *encl, struct epc_encl_page *const *recs,
 	/* Should it fail, EWB says for which pages that matters. */
 	if (batch.nr)
 		epc_encl_track(encl);
-	for (i = 0; i < batch.nr; i++) {
+	for (i = 0; i < batch.nr && !(i && is_over(moment)); i++) {
 		struct sgx_epc_page *page = epc_record_page(encl, batch.recs[i]);
 
 		if (!write_out(encl, batch.recs[i], batch.backing[i]))
 			freed[nr_freed++] = page;
 	}
-	if (nr_freed) {
-		freed[nr_freed] = evict_secs(encl);
-		nr_freed += freed[nr_freed] != NULL;
+	for (; i < batch.nr; i++)
+		epc_victims_leave(encl, batch.recs[i], batch.backing[i]);
+	return finish_batch(encl, nr_freed, freed);
+}
+
+unsigned int epc_evict_leaving(struct sgx_encl *encl, unsigned int max,
+			       const struct epc_moment *moment, struct sgx_epc_page **freed)
+{
+	const struct epc_queue *leaving = &encl->victims.leaving;
+	unsigned int i, nr_freed = 0;
+
+	for (i = 0; i < max && leaving->nr && !(i && is_over(moment)); i++) {
+		struct epc_encl_page *rec = leaving->tail;
+		struct sgx_epc_page *page = epc_record_page(encl, rec);
+
+		if (!write_out(encl, rec, epc_victims_stay(encl, rec)))
+			freed[nr_freed++] = page;
 	}
-	return nr_freed;
+	return finish_batch(encl, nr_freed, freed);
 }
 
 int epc_evict_blocked(struct sgx_encl *encl, struct epc_encl_page *rec)
 {
-	struct epc_backing *backing = epc_backing_create(encl);
+	const bool is_leaving = rec->flags & EPC_ENCL_PAGE_LEAVING;
+	struct epc_backing *backing = is_leaving ? epc_victims_stay(encl, rec)
+						 : epc_backing_create(encl);
 
 	if (!backing)
 		return -ENOMEM;

@@ -13,6 +13,8 @@
 
 /* The part of an enclave's pages that one batch takes at most. */
 #define BATCH_SHARE 8u
+/* Of a thread that waits for a page, or has nothing else to do. */
+#define BATCH 16u
 
 static bool is_stopped(const atomic_bool *stop)
 {
@@ -96,6 +98,8 @@ struct request {
 	const struct sgx_epc_owner *owner;
 	struct sgx_epc_page **page;	/* NULL: no page is wanted, or it is there */
 	uint64_t max;
+	uint64_t max_run;		/* more, if they are neighbours */
+	struct epc_moment moment;
 	bool keep_last;			/* not the only one of @owner's enclave */
 };
 
@@ -117,7 +121,8 @@ static bool is_last_of_its_own(const struct sgx_encl *encl, const struct request
 	return req->keep_last && req->owner == &encl->owner && nr_evictable(encl, NULL) == 1;
 }
 
-static unsigned int evict_locked(struct sgx_encl *encl, uint64_t max, struct sgx_epc_page **freed)
+static unsigned int evict_locked(struct sgx_encl *encl, const struct request *req,
+				 struct sgx_epc_page **freed)
 {
 	const struct epc_mm_ops *mm = &encl->pool->mm;
 	struct epc_encl_page *recs[EPC_EVICT_BATCH];
@@ -125,8 +130,11 @@ static unsigned int evict_locked(struct sgx_encl *encl, uint64_t max, struct sgx
 
 	if (encl->is_released || (mm->may_evict && !mm->may_evict(mm->ctx, encl->cookie)))
 		return 0;
-	nr = epc_victims_pick(encl, recs, batch_size(encl, max));
-	return epc_evict(encl, recs, nr, freed);
+	if (encl->victims.leaving.nr)
+		return epc_evict_leaving(encl, batch_size(encl, req->max), &req->moment, freed);
+	nr = epc_victims_pick(encl, recs, batch_size(encl, req->max),
+			      batch_size(encl, req->max_run));
+	return epc_evict(encl, recs, nr, &req->moment, freed);
 }
 
 /* Return: pages evicted; where they went, the request says. */
@@ -136,7 +144,7 @@ static unsigned int evict_from(struct sgx_encl *encl, struct request *req)
 	unsigned int nr, first = 0;
 
 	epc_lock(&encl->lock, &req->pool->port);
-	nr = is_last_of_its_own(encl, req) ? 0 : evict_locked(encl, req->max, freed);
+	nr = is_last_of_its_own(encl, req) ? 0 : evict_locked(encl, req, freed);
 	/* While the pages' owner is sure to exist, and who it is charged to. */
 	while (first < nr && req->page) {
 		if (epc_page_hand_over(req->pool, freed[first], req->group, req->owner)) {
@@ -211,7 +219,7 @@ uint64_t epc_reclaim_one(struct sgx_epc_pool *pool, struct sgx_epc_group *group,
 {
 	struct request req = {
 		.pool = pool, .group = group, .owner = owner, .page = page, .keep_last = keep_last,
-		.max = EPC_EVICT_BATCH,
+		.max = BATCH,
 	};
 
 	return reclaim(&req);
@@ -233,10 +241,13 @@ uint64_t sgx_epc_reclaim(struct sgx_epc_pool *pool, uint64_t nr)
 /* With fewer pages than so many times the low watermark, none is to spare. */
 #define MIN_SPARE 4u
 
-uint64_t sgx_epc_reclaim_ahead(struct sgx_epc_pool *pool, uint64_t nr)
+uint64_t sgx_epc_reclaim_ahead(struct sgx_epc_pool *pool, uint64_t nr,
+			       bool (*is_over)(void *ctx), void *ctx)
 {
 	const uint64_t low = pool->watermarks.low;
-	struct request req = { .pool = pool, .max = nr };
+	struct request req = {
+		.pool = pool, .max = nr, .max_run = EPC_EVICT_BATCH, .moment = { is_over, ctx },
+	};
 
 	/* The first answer is cheap, and mostly enough. */
 	if (epc_nr_listed(pool) >= low || epc_nr_free(pool) >= low ||
@@ -247,7 +258,7 @@ uint64_t sgx_epc_reclaim_ahead(struct sgx_epc_pool *pool, uint64_t nr)
 
 void sgx_epc_reclaim_background(struct sgx_epc_pool *pool, const atomic_bool *stop)
 {
-	struct request req = { .pool = pool, .max = EPC_EVICT_BATCH };
+	struct request req = { .pool = pool, .max = BATCH };
 
 	while (!is_stopped(stop) && epc_nr_free(pool) < pool->watermarks.high) {
 		if (!reclaim(&req))

@@ -49,6 +49,8 @@ static void queue_unlink(struct epc_queue *q, struct epc_encl_page *rec)
 
 static struct epc_queue *queue_of(struct epc_victims *v, const struct epc_encl_page *rec)
 {
+	if (rec->flags & EPC_ENCL_PAGE_LEAVING)
+		return &v->leaving;
 	return rec->flags & EPC_ENCL_PAGE_MAIN ? &v->main : &v->probation;
 }
 
@@ -107,8 +109,31 @@ void epc_victims_remove(struct sgx_encl *encl, struct epc_encl_page *rec)
 	if (!(rec->flags & EPC_ENCL_PAGE_QUEUED))
 		return;
 	detach(&encl->victims, rec);
-	rec->flags &= (uint8_t)~(EPC_ENCL_PAGE_QUEUED | EPC_ENCL_PAGE_MAIN) & 0xf;
+	rec->flags &= (uint8_t)~(EPC_ENCL_PAGE_QUEUED | EPC_ENCL_PAGE_MAIN) & 0x3f;
 	atomic_fetch_sub_explicit(&encl->nr_evictable, 1, memory_order_relaxed);
+}
+
+/* --- between the program and the backing memory -------------------------------------- */
+
+void epc_victims_leave(struct sgx_encl *encl, struct epc_encl_page *rec,
+		       struct epc_backing *backing)
+{
+	struct epc_victims *v = &encl->victims;
+
+	detach(v, rec);
+	rec->flags |= EPC_ENCL_PAGE_LEAVING;
+	encl->reserved[v->leaving.nr] = backing;
+	queue_push(&v->leaving, rec);
+}
+
+struct epc_backing *epc_victims_stay(struct sgx_encl *encl, struct epc_encl_page *rec)
+{
+	struct epc_victims *v = &encl->victims;
+
+	queue_unlink(&v->leaving, rec);
+	rec->flags &= (uint8_t)~EPC_ENCL_PAGE_LEAVING & 0x3f;
+	queue_push(queue_of(v, rec), rec);
+	return encl->reserved[v->leaving.nr];
 }
 
 /* --- choosing -------------------------------------------------------------------- */
@@ -145,7 +170,7 @@ static bool is_young(struct sgx_encl *encl, const struct epc_encl_page *rec)
 
 static void warm_up(struct epc_encl_page *rec)
 {
-	rec->heat = MAX_HEAT < rec->heat + 1u ? MAX_HEAT : (rec->heat + 1u) & 0xf;
+	rec->heat = MAX_HEAT < rec->heat + 1u ? MAX_HEAT : (rec->heat + 1u) & 0x3;
 }
 
 /* Look at @rec, the oldest of its queue.  Return: true when it is to go. */
@@ -201,16 +226,21 @@ static bool is_among(struct epc_encl_page *const *recs, unsigned int nr,
 	return false;
 }
 
+static bool are_neighbours(const struct epc_encl_page *a, const struct epc_encl_page *b)
+{
+	return a->nr == b->nr + 1 || b->nr == a->nr + 1;
+}
+
 unsigned int epc_victims_pick(struct sgx_encl *encl, struct epc_encl_page **recs,
-			      unsigned int max)
+			      unsigned int max, unsigned int max_run)
 {
 	struct epc_victims *v = &encl->victims;
 	unsigned int nr = 0, looks = MAX_LOOKS * max;
 
-	while (nr < max && nr_queued(v) && looks--) {
+	while ((nr < max || (nr && nr < max_run)) && nr_queued(v) && looks--) {
 		struct epc_encl_page *rec = queue_to_look_at(v)->tail;
 
-		if (is_among(recs, nr, rec))
+		if (is_among(recs, nr, rec) || (nr >= max && !are_neighbours(rec, recs[nr - 1])))
 			break;
 		if (!is_recent(v, rec) && is_victim(encl, rec))
 			recs[nr++] = rec;

@@ -24,8 +24,10 @@
 /* How long the thread looks for the next fault before it sleeps. */
 #define SPIN_NS 50000u
 #define IDLE_SECONDS 1
+/* In a burst the next fault comes sooner. */
+#define BURST_NS 20000u
 
-/* Pages written out between two faults: so many that neighbours go together. */
+/* Pages taken from programs at a time; of neighbours more, for which that costs little. */
 #define AHEAD 8u
 
 /* One less than a thread can wait for, and each costs a look. */
@@ -41,6 +43,8 @@ struct mailboxes {
 	struct device *open[MAX_OPEN];
 	unsigned int nr_open;
 	const struct device *busy;	/* whose mailbox is being looked through */
+	/* The thread's own: faults it has just answered, and made no page for yet. */
+	unsigned int owed;
 };
 
 static __thread bool is_our_thread;
@@ -94,10 +98,11 @@ static void serve(struct device *dev, struct proto_slot *slot)
 		wake(&slot->state);
 }
 
-/* @cpu: set to where the last client runs. */
-static void look_through(struct device *dev, uint32_t *cpu)
+/* @cpu: set to where the last client runs.  Return: how many were answered. */
+static unsigned int look_through(struct device *dev, uint32_t *cpu)
 {
 	struct proto_mailbox *box = box_of(dev);
+	unsigned int nr = 0;
 
 	atomic_store_explicit(&box->cpu, (uint32_t)sched_getcpu(), memory_order_relaxed);
 	for (unsigned int i = 0; i < PROTO_NR_SLOTS; i++) {
@@ -105,26 +110,31 @@ static void look_through(struct device *dev, uint32_t *cpu)
 			continue;
 		*cpu = atomic_load_explicit(&box->slots[i].cpu, memory_order_relaxed);
 		serve(dev, &box->slots[i]);
+		nr++;
 	}
+	return nr;
 }
 
 /* Without the lock, which is held before and after. */
-static void look_through_unlocked(struct mailboxes *m, struct device *dev, uint32_t *cpu)
+static unsigned int look_through_unlocked(struct mailboxes *m, struct device *dev, uint32_t *cpu)
 {
+	unsigned int nr;
+
 	m->busy = dev;
 	pthread_mutex_unlock(&m->lock);
 	errand_begin(dev, -1, false);
-	look_through(dev, cpu);
+	nr = look_through(dev, cpu);
 	errand_end();
 	pthread_mutex_lock(&m->lock);
 	m->busy = NULL;
 	pthread_cond_broadcast(&m->left);
+	return nr;
 }
 
-/* Those that were rung for.  Return: false when there was none. */
-static bool serve_all(struct mailboxes *m, uint32_t *cpu)
+/* Those that were rung for.  Return: how many were answered. */
+static unsigned int serve_all(struct mailboxes *m, uint32_t *cpu)
 {
-	bool any = false;
+	unsigned int nr = 0;
 
 	pthread_mutex_lock(&m->lock);
 	for (unsigned int i = 0; i < m->nr_open; i++) {
@@ -134,11 +144,29 @@ static bool serve_all(struct mailboxes *m, uint32_t *cpu)
 		if (rung == dev->heard)
 			continue;
 		dev->heard = rung;
-		look_through_unlocked(m, dev, cpu);
-		any = true;
+		nr += look_through_unlocked(m, dev, cpu);
 	}
 	pthread_mutex_unlock(&m->lock);
-	return any;
+	return nr;
+}
+
+/*
+ * One page for each fault: more would keep the next one waiting.  Otherwise until somebody
+ * rings.  Called while room is made, with the enclave's lock held.
+ */
+static bool is_over(void *ctx)
+{
+	struct mailboxes *m = ctx;
+	bool rung = false;
+
+	if (m->owed && !--m->owed)
+		return true;
+	pthread_mutex_lock(&m->lock);
+	for (unsigned int i = 0; i < m->nr_open && !rung; i++)
+		rung = atomic_load_explicit(&box_of(m->open[i])->bell, memory_order_relaxed) !=
+		       m->open[i]->heard;
+	pthread_mutex_unlock(&m->lock);
+	return rung;
 }
 
 /* --- opening and closing ---------------------------------------------------------- */
@@ -264,10 +292,9 @@ static void *run(void *arg)
 
 	is_our_thread = true;
 	while (!atomic_load(&m->stop)) {
-		const bool served = serve_all(m, &cpu);
-
-		more = (served || more) && sgx_epc_reclaim_ahead(m->pool, AHEAD);
-		if (served || more) {
+		m->owed = serve_all(m, &cpu);
+		if (m->owed || (more && now_ns() - last > BURST_NS)) {
+			more = sgx_epc_reclaim_ahead(m->pool, AHEAD, is_over, m);
 			last = now_ns();
 			continue;
 		}

@@ -1029,29 +1029,133 @@ static void room_for_one_page_is_no_room_to_run(void **state)
 	finish_clean(&f);
 }
 
+/* Pages of which none is the neighbour of another, until EPC is short. */
+static void scatter(struct fake *f, struct subject *s)
+{
+	uint64_t i = 0;
+
+	while (i < 1100 || sgx_epc_stat_total(f->pool).free >= sgx_epc_watermarks(f->pool).low)
+		assert_int_equal(fault(s, 2000 + 2 * i++), 0);
+}
+
 static void ahead_takes_a_batch_where_there_is_plenty(void **state)
 {
 	struct sgx_epc_watermarks marks;
 	struct subject s;
 	struct fake f;
-	uint64_t i = 0;
 
 	start_over(&f, 1024);
-	make(&f, &s, 1, 1500);
+	make(&f, &s, 1, 1);
+	scatter(&f, &s);
 	marks = sgx_epc_watermarks(f.pool);
-	while (sgx_epc_stat_total(f.pool).free >= marks.low)
-		assert_int_equal(fault(&s, 2000 + i++), 0);
-	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8), 8);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), 8);
 	while (sgx_epc_stat_total(f.pool).free < marks.low)
-		assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8), 8);
-	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8), 0);
+		assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), 8);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), 0);
 	sgx_encl_release(s.encl);
 	finish_clean(&f);
 
 	/* All that a small one has is in use. */
 	start_over(&f, 5);
 	make(&f, &s, 1, 6);
-	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8), 0);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), 0);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+/* An enclave whose neighbours came in one after the other, and an EPC that is short. */
+static void start_sequence(struct fake *f, struct subject *s)
+{
+	uint64_t i = 0;
+
+	start_over(f, 1024);
+	make(f, s, 1, 1500);
+	while (sgx_epc_stat_total(f->pool).free >= sgx_epc_watermarks(f->pool).low)
+		assert_int_equal(fault(s, 2000 + i++), 0);
+}
+
+static void ahead_takes_neighbours_together(void **state)
+{
+	struct subject s;
+	struct fake f;
+
+	start_sequence(&f, &s);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), EPC_EVICT_BATCH);
+	assert_contents(&s, 0, 1500);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static bool at_once(void *ctx)
+{
+	++*(unsigned int *)ctx;
+	return true;
+}
+
+static void what_there_was_no_moment_for_goes_out_next(void **state)
+{
+	unsigned int nr_asked = 0;
+	struct subject s;
+	struct fake f;
+
+	start_sequence(&f, &s);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, at_once, &nr_asked), 1);
+	assert_int_equal(nr_asked, 1);
+	assert_int_equal(s.encl->victims.leaving.nr, EPC_EVICT_BATCH - 1);
+	/* Nobody has to be asked for them. */
+	f.may_not_zap = true;
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, at_once, &nr_asked), 1);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), 8);
+	assert_int_equal(sgx_epc_reclaim(f.pool, 1000), EPC_EVICT_BATCH - 10);
+	assert_int_equal(s.encl->victims.leaving.nr, 0);
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), 0);
+	f.may_not_zap = false;
+	assert_contents(&s, 0, 1500);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void pages_on_their_way_out_can_be_used(void **state)
+{
+	unsigned int nr_asked = 0;
+	struct subject s;
+	size_t nr_allocs;
+	struct fake f;
+	uint64_t page;
+
+	start_sequence(&f, &s);
+	sgx_epc_reclaim_ahead(f.pool, 8, at_once, &nr_asked);
+	page = s.encl->victims.leaving.head->nr;
+	assert_int_equal(fault(&s, page), 0);
+	assert_int_equal(s.encl->victims.leaving.nr, EPC_EVICT_BATCH - 2);
+	if (page < 1500)
+		assert_contents(&s, page, page + 1);
+	/* What memory they need outside was there before. */
+	nr_allocs = f.nr_allocs;
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), 8);
+	assert_int_equal(f.nr_allocs, nr_allocs);
+	assert_true(s.encl->victims.leaving.nr);
+	assert_contents(&s, 0, 1500);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
+static void pages_that_fail_on_their_way_out_stay(void **state)
+{
+	unsigned int nr_asked = 0;
+	struct subject s;
+	struct fake f;
+
+	start_sequence(&f, &s);
+	sgx_epc_reclaim_ahead(f.pool, 8, at_once, &nr_asked);
+	fake_fail(&f, FAKE_EWB, 1, 8, fake_fault(X86_GP));
+	assert_int_equal(sgx_epc_reclaim_ahead(f.pool, 8, NULL, NULL), 0);
+	assert_int_equal(s.encl->victims.leaving.nr, EPC_EVICT_BATCH - 9);
+	assert_contents(&s, 0, 1500);
+	/* Released with some of them. */
+	while (!s.encl->victims.leaving.nr)
+		if (sgx_epc_reclaim_ahead(f.pool, 8, at_once, &nr_asked) != 1)
+			assert_int_equal(fault(&s, 4000 + nr_asked++), 0);
 	sgx_encl_release(s.encl);
 	finish_clean(&f);
 }
@@ -1322,6 +1426,10 @@ int main(void)
 		cmocka_unit_test(f50_the_latest_page_does_not_go_for_the_next),
 		cmocka_unit_test(room_for_one_page_is_no_room_to_run),
 		cmocka_unit_test(ahead_takes_a_batch_where_there_is_plenty),
+		cmocka_unit_test(ahead_takes_neighbours_together),
+		cmocka_unit_test(what_there_was_no_moment_for_goes_out_next),
+		cmocka_unit_test(pages_on_their_way_out_can_be_used),
+		cmocka_unit_test(pages_that_fail_on_their_way_out_stay),
 		cmocka_unit_test(f59_background_stops_at_the_high_watermark),
 		cmocka_unit_test(each_call_of_each_leaf_fails_in_turn),
 		cmocka_unit_test(each_leaf_breaks_down_in_turn),

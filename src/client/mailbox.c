@@ -11,7 +11,7 @@
 #include "sys.h"
 
 /* Looks before the thread sleeps: some ten microseconds. */
-#define SPINS 1000u
+#define SPINS 10000u
 /* How long it sleeps before it looks whether there is a server. */
 #define PATIENCE_NS 20000000
 
@@ -74,7 +74,8 @@ static bool spin(const struct proto_mailbox *box, struct proto_slot *slot)
 	for (unsigned int i = 0; i < SPINS; i++) {
 		if (is_done(slot))
 			return true;
-		if (atomic_load_explicit(&box->cpu, memory_order_relaxed) == cpu)
+		if (atomic_load_explicit(&box->cpu, memory_order_relaxed) == cpu ||
+		    atomic_load_explicit(&box->busy, memory_order_relaxed))
 			return false;
 		__builtin_ia32_pause();
 	}

@@ -35,6 +35,9 @@ struct withdrawn {
 int withdrawer_init(struct withdrawer *w);
 void withdrawer_finish(struct withdrawer *w);
 
+/** withdrawer_nr_runs() - how many times the translations of others are dropped for @pages. */
+unsigned int withdrawer_nr_runs(struct withdrawn *pages, unsigned int nr);
+
 /**
  * withdrawer_take() - take @pages out of the memory file @fd.
  * @pages: resident, at most EPC_MM_MAX_PAGES; sorted here.

@@ -179,6 +179,7 @@ struct proto_mailbox {
 	_Atomic uint32_t bell;	/* counts posts */
 	_Alignas(64) _Atomic uint32_t state;
 	_Atomic uint32_t cpu;	/* the server runs on: nobody waits for his own by looking */
+	_Atomic uint32_t busy;	/* the server takes pages away, one by one: nobody looks meanwhile */
 	struct proto_slot slots[PROTO_NR_SLOTS];
 };
 

@@ -114,6 +114,16 @@ static void sort(struct withdrawn *pages, unsigned int nr)
 	}
 }
 
+unsigned int withdrawer_nr_runs(struct withdrawn *pages, unsigned int nr)
+{
+	unsigned int runs = 0;
+
+	sort(pages, nr);
+	for (unsigned int i = 0; i < nr; i += run_length(pages + i, nr - i))
+		runs++;
+	return runs;
+}
+
 unsigned int withdrawer_take(struct withdrawer *w, int fd, struct withdrawn *pages,
 			     unsigned int nr)
 {
@@ -183,7 +193,9 @@ int withdrawer_init(struct withdrawer *w)
 		return -errno;
 	}
 	/* A user with many pipes gets small ones. */
-	size = fcntl(w->pipe[1], F_GETPIPE_SZ);
+	size = fcntl(w->pipe[1], F_SETPIPE_SZ, (int)(EPC_MM_MAX_PAGES * SGX_PAGE_SIZE));
+	if (size < 0)
+		size = fcntl(w->pipe[1], F_GETPIPE_SZ);
 	if (size > 0 && works(w))
 		w->nr_pages = (unsigned int)size / SGX_PAGE_SIZE;
 	if (w->nr_pages > EPC_MM_MAX_PAGES)

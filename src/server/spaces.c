@@ -43,6 +43,8 @@ static bool fill(const struct space *space, bool alias, uint64_t la, const void 
 		.dst = alias ? space->alias + (la - space->dev->mem.base) : la,
 		.src = (uintptr_t)contents,
 		.len = SGX_PAGE_SIZE,
+		/* Who faults in ELRANGE is in a signal handler, and asks. */
+		.mode = alias ? 0 : UFFDIO_COPY_MODE_DONTWAKE,
 	};
 
 	return ioctl(alias ? space->alias_uffd : space->elrange_uffd, UFFDIO_COPY, &copy) == 0;

@@ -88,6 +88,8 @@ int processor_create(struct processor *p, const struct server_config *config)
 		p->arena = NULL;
 		return -ENOMEM;
 	}
+	/* Where pages come and go it is another frame each time: translations would not last. */
+	madvise(p->arena, p->arena_size, MADV_HUGEPAGE);
 	p->placed = calloc(p->section.nr_pages, sizeof(*p->placed));
 	ret = withdrawer_init(&p->withdrawer);
 	if (!ret)

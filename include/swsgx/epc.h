@@ -586,6 +586,15 @@ int sgx_encl_einit(struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct,
 		   const uint64_t lepubkeyhash[4], struct isa_outcome *outcome);
 
 /**
+ * sgx_encl_load_ahead() - reload the page at @offset, before anybody faults on it.
+ * It is mapped nowhere: the fault still comes, and finds it in EPC.
+ * Takes only an EPC page that is free.
+ * Context: any thread that holds no lock.
+ * Return: was it outside, and is not any more?
+ */
+bool sgx_encl_load_ahead(struct sgx_encl *encl, uint64_t offset);
+
+/**
  * sgx_encl_fault() - make the page at @offset resident, for an access.
  * @prot: SECINFO_R | _W | _X that the page tables are to allow; 0: not an access of
  * an instruction, which needs its own page as well.

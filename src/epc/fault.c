@@ -104,6 +104,47 @@ int sgx_encl_fault(struct sgx_encl *encl, uint64_t offset, uint8_t prot, void *b
 	return err;
 }
 
+/* --- before it is asked for ------------------------------------------------------- */
+
+/* Called with the lock held.  NULL: nothing is to be brought back at @offset. */
+static struct epc_encl_page *find_outside(const struct sgx_encl *encl, uint64_t offset)
+{
+	struct epc_encl_page *rec = NULL;
+
+	if (epc_encl_offset_ok(encl, offset) && epc_encl_secs(encl))
+		rec = epc_record_find(encl, offset);
+	return rec && rec->state == EPC_ENCL_PAGE_EVICTED ? rec : NULL;
+}
+
+static bool is_outside(struct sgx_encl *encl, uint64_t offset)
+{
+	bool found;
+
+	epc_lock(&encl->lock, &encl->pool->port);
+	found = find_outside(encl, offset);
+	epc_unlock(&encl->lock);
+	return found;
+}
+
+bool sgx_encl_load_ahead(struct sgx_encl *encl, uint64_t offset)
+{
+	struct epc_encl_page *rec;
+	struct sgx_epc_page *page;
+	bool loaded = false;
+
+	if (!epc_nr_listed(encl->pool) || !is_outside(encl, offset) ||
+	    sgx_alloc_epc_page(encl->pool, &encl->owner, 0, &page))
+		return false;
+	epc_lock(&encl->lock, &encl->pool->port);
+	rec = find_outside(encl, offset);
+	if (rec)
+		loaded = !epc_load_page(encl, rec, page);
+	epc_unlock(&encl->lock);
+	if (!rec)
+		sgx_free_epc_page(encl->pool, page);
+	return loaded;
+}
+
 /* --- several pages at once ------------------------------------------------------- */
 
 /* Pages a caller wants together. */

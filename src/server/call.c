@@ -297,6 +297,14 @@ int call_fault(struct device *dev, uint64_t la, uint64_t prot, uint64_t number)
 			      &page);
 }
 
+void call_load_ahead(struct device *dev, uint64_t la)
+{
+	const struct device_range range = device_range(dev);
+
+	if (la % SGX_PAGE_SIZE == 0 && la - range.base < range.size)
+		sgx_encl_load_ahead(uapi_encl_encl(dev->encl), la - range.base);
+}
+
 /* The process's userfaultfds follow the request, on the reply socket. */
 static int64_t serve_join(struct call *call, const struct proto_request *req, uint64_t *number)
 {

@@ -172,6 +172,8 @@ struct device {
 	atomic_uint_fast64_t last_space;
 	bool mailbox_is_open;	/* guarded by mailboxes.lock */
 	uint32_t heard;		/* its bell, when it was last looked through; likewise */
+	uint64_t last_fault;	/* the address; of who looks through the mailbox alone */
+	uint64_t last_step;	/* from the one before; likewise */
 	/* Processes that have the memory, and those of them in spaces. */
 	atomic_uint nr_attached, nr_joined;
 	pthread_mutex_t calls_lock;	/* guards nr_calls, and what is watched for */
@@ -377,6 +379,12 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply);
  * Nothing is taken on trust.  Return: 0 or -errno.
  */
 int call_fault(struct device *dev, uint64_t la, uint64_t prot, uint64_t number);
+
+/**
+ * call_load_ahead() - the page at @la may be what the next fault is about.  Nothing is taken
+ * on trust.
+ */
+void call_load_ahead(struct device *dev, uint64_t la);
 
 /**
  * call_copy_in() - read memory of the program.

@@ -5,8 +5,8 @@
  * (struct proto_mailbox).  A fault that comes as a call opens its enclave's mailbox; a
  * second without any closes it.
  *
- * The thread also makes room ahead, after it has answered: while the client is on
- * its way back into its enclave.
+ * The thread also makes room ahead, and has the next page ready, after it has answered:
+ * while the client is on its way back into its enclave.
  *
  * What clients leave in a mailbox is as little to be believed as what they send.
  * Nothing here waits for one.
@@ -98,6 +98,21 @@ static void serve(struct device *dev, struct proto_slot *slot)
 		wake(&slot->state);
 }
 
+/*
+ * Who touches one page after the other will touch the next one.  Three in a row are one more
+ * than chance makes of neighbours.
+ */
+static void look_ahead(struct device *dev, uint64_t la)
+{
+	const uint64_t step = la - dev->last_fault;
+	const bool again = step == dev->last_step;
+
+	dev->last_fault = la;
+	dev->last_step = step;
+	if (again && (step == SGX_PAGE_SIZE || step == -(uint64_t)SGX_PAGE_SIZE))
+		call_load_ahead(dev, la + step);
+}
+
 /* @cpu: set to where the last client runs.  Return: how many were answered. */
 static unsigned int look_through(struct device *dev, uint32_t *cpu)
 {
@@ -110,6 +125,7 @@ static unsigned int look_through(struct device *dev, uint32_t *cpu)
 			continue;
 		*cpu = atomic_load_explicit(&box->slots[i].cpu, memory_order_relaxed);
 		serve(dev, &box->slots[i]);
+		look_ahead(dev, atomic_load_explicit(&box->slots[i].la, memory_order_relaxed));
 		nr++;
 	}
 	return nr;

@@ -1160,6 +1160,44 @@ static void pages_that_fail_on_their_way_out_stay(void **state)
 	finish_clean(&f);
 }
 
+static void a_page_is_reloaded_before_it_is_asked_for(void **state)
+{
+	struct sgx_epc_activity before, after;
+	struct subject s;
+	struct fake f;
+	uint64_t page;
+
+	start_over(&f, 32);
+	make(&f, &s, 1, 40);
+	for (page = 0; is_resident(&s, page); page++)
+		;
+	/* Not at the cost of another. */
+	while (sgx_epc_stat_total(f.pool).free)
+		assert_int_equal(fault(&s, 100 + sgx_epc_stat_total(f.pool).free), 0);
+	assert_false(is_resident(&s, page));
+	sgx_epc_activity(f.pool, &before);
+	assert_false(sgx_encl_load_ahead(s.encl, page * 4096));
+	sgx_epc_activity(f.pool, &after);
+	assert_int_equal(after.evicted, before.evicted);
+
+	sgx_epc_reclaim(f.pool, 2);
+	sgx_epc_activity(f.pool, &before);
+	assert_true(sgx_encl_load_ahead(s.encl, page * 4096));
+	assert_true(is_resident(&s, page));
+	assert_false(sgx_encl_load_ahead(s.encl, page * 4096));
+	assert_int_equal(fault(&s, page), 0);
+	sgx_epc_activity(f.pool, &after);
+	assert_int_equal(after.reloaded, before.reloaded + 1);
+	assert_contents(&s, page, page + 1);
+	/* There is no such page, nor will there be. */
+	assert_false(sgx_encl_load_ahead(s.encl, 1000 * 4096));
+	assert_false(sgx_encl_load_ahead(s.encl, SIZE));
+	assert_false(sgx_encl_load_ahead(s.encl, 1));
+	assert_contents(&s, 0, 40);
+	sgx_encl_release(s.encl);
+	finish_clean(&f);
+}
+
 static void f59_background_stops_at_the_high_watermark(void **state)
 {
 	struct sgx_epc_watermarks marks;
@@ -1430,6 +1468,7 @@ int main(void)
 		cmocka_unit_test(what_there_was_no_moment_for_goes_out_next),
 		cmocka_unit_test(pages_on_their_way_out_can_be_used),
 		cmocka_unit_test(pages_that_fail_on_their_way_out_stay),
+		cmocka_unit_test(a_page_is_reloaded_before_it_is_asked_for),
 		cmocka_unit_test(f59_background_stops_at_the_high_watermark),
 		cmocka_unit_test(each_call_of_each_leaf_fails_in_turn),
 		cmocka_unit_test(each_leaf_breaks_down_in_turn),

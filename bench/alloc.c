@@ -4,8 +4,10 @@
  * port's number or named by the caller, against an allocator of the shape Linux
  * has, written for this comparison: a spinlock for each node, a doubly linked
  * FIFO list, an atomic counter for all nodes, and a look at the watermark.  Beside
- * them a pool for each thread, which shows how far two threads of this machine get
- * without sharing anything, and DPDK's rte_mempool, where there is one.
+ * them DPDK's rte_mempool, where there is one; and what shows how far two threads of
+ * this machine get: a pool for each, which shares nothing, and as many additions,
+ * which touch nothing.  Where two processors are halves of one core, these get
+ * nowhere either; only who waits for results, as long chains do, gets twice as far.
  * What comes out of a FIFO was last touched when all others had gone before it, so
  * its price depends on the size of the EPC: once as the first processors had, once as
  * servers have, both in the order, or disorder, that use leads to.
@@ -35,7 +37,8 @@
 #define MAX_NS 15e9	/* for all rounds of so many threads, with those that do not count */
 #define MIN_OVERLAP 0.9	/* of a thread's time, in which the others run too */
 #define MAX_THREADS 2u
-#define MAX_ALLOCATORS 5u
+#define MAX_ALLOCATORS 6u
+#define NR_OURS 5u		/* those that are always there */
 
 static const struct epc {
 	const char *name;
@@ -133,6 +136,37 @@ static void churn_own(struct worker *w, void *ctx)
 
 	churn(w, sgx_epc_cache(pools[w->nr], w->nr), cache_alloc, cache_free);
 }
+
+/* --- no allocator ---------------------------------------------------------- */
+
+/* About as many instructions as an allocation takes, four at a time. */
+static void add(void)
+{
+	unsigned long a = 0, b = 0, c = 0, d = 0;
+	int i;
+
+	for (i = 0; i < 6; i++)
+		__asm__ volatile("add $1, %0; add $1, %1; add $1, %2; add $1, %3"
+				 : "+r"(a), "+r"(b), "+r"(c), "+r"(d));
+}
+
+static void *add_alloc(void *ctx)
+{
+	add();
+	return ctx;
+}
+
+static void add_free(void *ctx, void *page)
+{
+	add();
+}
+
+static void churn_additions(struct worker *w, void *ctx)
+{
+	churn(w, ctx, add_alloc, add_free);
+}
+
+/* --- making them ------------------------------------------------------------ */
 
 static struct sgx_epc_pool *make_pool(unsigned int nr_pages)
 {
@@ -439,27 +473,34 @@ static void run(const struct epc *epc, struct result *r)
 		{ "pool", pool, churn_pool },
 		{ "pool, cache named", pool, churn_cache },
 		{ "one for each thread", own, churn_own },
+		{ "additions", pool, churn_additions },
 	};
 	unsigned int n;
 
 	for (n = 0; n < MAX_THREADS; n++)
 		own[n] = make_pool(epc->nr_pages);
-	*r = (struct result){ .epc = epc, .nr = 4 };
+	*r = (struct result){ .epc = epc, .nr = NR_OURS };
 #ifdef HAVE_MEMPOOL
-	r->nr += mempool_make(&all[4], epc->nr_pages);
+	r->nr += mempool_make(&all[NR_OURS], epc->nr_pages);
 #endif
-	if (r->nr == 4)
+	if (r->nr == NR_OURS)
 		printf("rte_mempool: not here (libdpdk-dev)\n");
 	for (n = 1; n <= MAX_THREADS; n++)
 		compare(all, n, r);
 #ifdef HAVE_MEMPOOL
-	if (r->nr > 4)
-		mempool_drop(&all[4]);
+	if (r->nr > NR_OURS)
+		mempool_drop(&all[NR_OURS]);
 #endif
 	free(all[0].ctx);
 	sgx_epc_pool_destroy(pool);
 	for (n = 0; n < MAX_THREADS; n++)
 		sgx_epc_pool_destroy(own[n]);
+}
+
+/* 0 where one of them has not been measured. */
+static double ratio(double a, double b)
+{
+	return a > 0 && b > 0 ? a / b : 0;
 }
 
 static void print_table(const struct result *r)
@@ -473,8 +514,8 @@ static void print_table(const struct result *r)
 		for (n = 0; n < MAX_THREADS; n++)
 			printf(" %7.1f ns", r->times[n][i]);
 		for (n = 0; n < MAX_THREADS; n++)
-			printf(" %15.1fx", r->times[n][0] / r->times[n][i]);
-		printf(" %13.2fx\n", 2 * r->times[0][i] / r->times[1][i]);
+			printf(" %15.1fx", ratio(r->times[n][0], r->times[n][i]));
+		printf(" %13.2fx\n", ratio(2 * r->times[0][i], r->times[1][i]));
 	}
 }
 
@@ -493,8 +534,9 @@ static int write_json(const char *path, const struct result *results)
 				"\"one_thread\": %.2f, \"two_threads\": %.2f, "
 				"\"speedup_one\": %.2f, \"speedup_two\": %.2f, \"scaling\": %.2f}",
 				separator, r->epc->name, r->names[i], r->times[0][i], r->times[1][i],
-				r->times[0][0] / r->times[0][i], r->times[1][0] / r->times[1][i],
-				2 * r->times[0][i] / r->times[1][i]);
+				ratio(r->times[0][0], r->times[0][i]),
+				ratio(r->times[1][0], r->times[1][i]),
+				ratio(2 * r->times[0][i], r->times[1][i]));
 			separator = ",";
 		}
 	}

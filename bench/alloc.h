@@ -15,7 +15,8 @@
 #include "timing.h"
 
 #define NR_HELD 1024u		/* per thread; a power of two */
-#define NR_PAIRS 5000u	/* per thread and round: less than a scheduler's time slice */
+/* Per thread and round: long beside the start of the threads, less than a time slice of theirs. */
+#define NR_PAIRS 20000u
 #define NR_SLOTS (1u << 16)
 
 /* Slots to replace, the same for all. */

@@ -114,8 +114,7 @@ static void pop_pages(struct sgx_epc_pool *pool, struct epc_node *node, uint32_t
 	uint32_t i = 0, n;
 
 	while (i < nr) {
-		n = nr - i < EPC_PAGES_PER_LINE ?
-			    0 : epc_free_pop_line(pool, node, EPC_PAGE_CACHED, &pages[i]);
+		n = epc_free_pop_lines(pool, node, EPC_PAGE_CACHED, &pages[i], nr - i);
 		if (!n) {
 			pages[i] = epc_free_pop(pool, node, EPC_PAGE_CACHED);
 			if (!pages[i])
@@ -127,20 +126,30 @@ static void pop_pages(struct sgx_epc_pool *pool, struct epc_node *node, uint32_t
 	node->nr_out += nr;
 }
 
+static void reverse(struct sgx_epc_page **pages, uint32_t nr)
+{
+	uint32_t i;
+
+	for (i = 0; i < nr / 2; i++) {
+		struct sgx_epc_page *page = pages[i];
+
+		pages[i] = pages[nr - 1 - i];
+		pages[nr - 1 - i] = page;
+	}
+}
+
 void epc_cache_fill(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, struct epc_node *node)
 {
-	struct sgx_epc_page *pages[EPC_CACHE_MAX];
-	uint32_t nr, i;
+	uint32_t nr;
 
 	epc_cache_flush(pool, cache, 0);
 	atomic_store_explicit(&cache->node, node, memory_order_relaxed);
 
 	epc_lock(&node->lock, &pool->port);
 	nr = fill_size(pool, node);
-	pop_pages(pool, node, nr, pages);
-	/* Backwards, for the first of the list to be the first handed out. */
-	for (i = 0; i < nr; i++)
-		cache->pages[i] = pages[nr - 1 - i];
+	pop_pages(pool, node, nr, cache->pages);
+	/* For the first of the list to be the first handed out. */
+	reverse(cache->pages, nr);
 	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
 	epc_unlock(&node->lock);
 }

@@ -21,7 +21,8 @@
 
 #include "internal.h"
 
-#define EPC_CACHE_MAX 64u
+/* So many that a block of pages fills half of one. */
+#define EPC_CACHE_MAX (2 * EPC_PAGES_PER_BLOCK)
 
 /* Why an owner has to take the long way into its cache. */
 enum {

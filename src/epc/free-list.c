@@ -3,7 +3,7 @@
 
 /* --- lines -------------------------------------------------------------------- */
 
-/* The pages of one line and section. */
+/* The pages of one line, or of one block, and section. */
 struct line {
 	struct sgx_epc_page *first;
 	uint32_t nr;
@@ -19,14 +19,26 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-static struct line line_of(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page)
+/* Of @length pages, where @page is. */
+static struct line stretch_of(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page,
+			      uint32_t length)
 {
 	const struct epc_section *s = &pool->sections[page->section];
-	const uint32_t start = epc_page_index(pool, page) / EPC_PAGES_PER_LINE * EPC_PAGES_PER_LINE;
+	const uint32_t start = epc_page_index(pool, page) / length * length;
 	const uint32_t first = larger(start, s->first);
-	const uint32_t end = smaller(start + EPC_PAGES_PER_LINE, s->first + (uint32_t)s->nr_pages);
+	const uint32_t end = smaller(start + length, s->first + (uint32_t)s->nr_pages);
 
 	return (struct line){ &pool->pages[first], end - first };
+}
+
+static struct line line_of(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page)
+{
+	return stretch_of(pool, page, EPC_PAGES_PER_LINE);
+}
+
+static struct line block_of(const struct sgx_epc_pool *pool, const struct sgx_epc_page *page)
+{
+	return stretch_of(pool, page, EPC_PAGES_PER_BLOCK);
 }
 
 static bool is_free(const struct sgx_epc_page *page)
@@ -125,22 +137,37 @@ struct sgx_epc_page *epc_free_pop(struct sgx_epc_pool *pool, struct epc_node *no
 	return &pool->pages[head];
 }
 
-uint32_t epc_free_pop_line(struct sgx_epc_pool *pool, struct epc_node *node, unsigned int to,
-			   struct sgx_epc_page **pages)
+static void pop_line(struct sgx_epc_pool *pool, struct epc_node *node, const struct line *line,
+		     unsigned int to, struct sgx_epc_page **pages)
 {
-	struct line line;
 	uint32_t i;
 
-	if (node->whole_head == EPC_NO_PAGE)
-		return 0;
-	line = line_of(pool, &pool->pages[node->whole_head]);
-	for (i = 0; i < line.nr; i++) {
-		struct sgx_epc_page *page = line.first + i;
+	for (i = 0; i < line->nr; i++) {
+		struct sgx_epc_page *page = line->first + i;
 
 		unlink(pool, &node->whole_head, page);
 		epc_page_set(pool, page, EPC_PAGE_FREE, to);
 		pages[i] = page;
 	}
-	epc_node_add_free(node, -(int32_t)line.nr);
-	return line.nr;
+	epc_node_add_free(node, -(int32_t)line->nr);
+}
+
+uint32_t epc_free_pop_lines(struct sgx_epc_pool *pool, struct epc_node *node, unsigned int to,
+			    struct sgx_epc_page **pages, uint32_t max)
+{
+	struct sgx_epc_page *page;
+	struct line block, line;
+	uint32_t nr = 0;
+
+	if (node->whole_head == EPC_NO_PAGE)
+		return 0;
+	block = block_of(pool, &pool->pages[node->whole_head]);
+	for (page = block.first; page < block.first + block.nr; page = line.first + line.nr) {
+		line = line_of(pool, page);
+		if (line.nr > max - nr || !is_whole(&line, NULL))
+			continue;
+		pop_line(pool, node, &line, to, &pages[nr]);
+		nr += line.nr;
+	}
+	return nr;
 }

@@ -4,9 +4,10 @@
  *
  * Who has a page writes its sgx_epc_page, and so takes the whole line from other
  * processors.  Lines all of whose pages are free are therefore kept apart: caches
- * are filled with such, one whole line after the other, and who wants a single
- * page gets what was left over from a line.  The pages of a line end with their
- * section: others may be another node's.
+ * are filled with such, and who wants a single page gets what was left over from a
+ * line.  Processors also fetch neighbours of the lines they use, so a cache gets
+ * those of one block before any of the next.  The pages of a line, and of a block,
+ * end with their section: others may be another node's.
  *
  * All functions: under the node's lock.
  */
@@ -30,12 +31,13 @@ struct sgx_epc_page *epc_free_pop(struct sgx_epc_pool *pool, struct epc_node *no
 				  unsigned int to);
 
 /**
- * epc_free_pop_line() - a whole line, its pages in the order of their addresses.
- * @pages: room for EPC_PAGES_PER_LINE.
- * Return: how many pages, which become @to; 0 when no line is free as a whole.
+ * epc_free_pop_lines() - whole lines of one block, in the order of their addresses.
+ * @max: how many pages at most; there is room for as many in @pages.
+ * Return: how many pages, which become @to; 0 when no line is free as a whole that
+ * is not too long.
  */
-uint32_t epc_free_pop_line(struct sgx_epc_pool *pool, struct epc_node *node, unsigned int to,
-			   struct sgx_epc_page **pages);
+uint32_t epc_free_pop_lines(struct sgx_epc_pool *pool, struct epc_node *node, unsigned int to,
+			    struct sgx_epc_page **pages, uint32_t max);
 
 /** epc_free_remove() - @page, which is FREE, becomes @to, wherever it is listed. */
 void epc_free_remove(struct sgx_epc_pool *pool, struct epc_node *node, struct sgx_epc_page *page,

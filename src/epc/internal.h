@@ -60,6 +60,9 @@ _Static_assert(sizeof(struct sgx_epc_page) <= 16, "16 bytes for 4096 of EPC");
 /* What processors fetch at once, two lines; the array of pages begins at a multiple of it. */
 #define EPC_LINE 128u
 #define EPC_PAGES_PER_LINE ((uint32_t)(EPC_LINE / sizeof(struct sgx_epc_page)))
+/* As far as a processor reaches that fetches lines before anybody asks for them. */
+#define EPC_BLOCK 4096u
+#define EPC_PAGES_PER_BLOCK ((uint32_t)(EPC_BLOCK / sizeof(struct sgx_epc_page)))
 
 /* Pages to sanitize: not tried yet, to be tried again, failed twice. */
 enum { EPC_UNTRIED, EPC_AGAIN, EPC_FAILED, EPC_NR_UNSANITIZED };

@@ -54,7 +54,8 @@ static void lines_end_with_their_section(void **state)
 
 	assert_listed(pool, NR_PAGES, 0);
 	for (i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-		nr = epc_free_pop_line(pool, pool->nodes, EPC_PAGE_CLEAN, pages);
+		nr = epc_free_pop_lines(pool, pool->nodes, EPC_PAGE_CLEAN, pages,
+					EPC_PAGES_PER_LINE);
 		assert_int_equal(nr, expected[i]);
 	}
 	assert_listed(pool, 0, 0);
@@ -84,12 +85,45 @@ static void line_is_whole_again_with_its_last_page(void **state)
 	struct sgx_epc_pool *pool = make_pool(&f);
 	uint32_t i, nr;
 
-	nr = epc_free_pop_line(pool, pool->nodes, EPC_PAGE_CLEAN, pages);
+	nr = epc_free_pop_lines(pool, pool->nodes, EPC_PAGE_CLEAN, pages,
+					EPC_PAGES_PER_LINE);
 	for (i = nr; i-- > 1;)
 		epc_free_push(pool, pool->nodes, pages[i], EPC_PAGE_CLEAN);
 	assert_listed(pool, NR_PAGES - nr, nr - 1);
 	epc_free_push(pool, pool->nodes, pages[0], EPC_PAGE_CLEAN);
 	assert_listed(pool, NR_PAGES, 0);
+	fake_finish(&f);
+}
+
+/* Though those that became free last are the first of the list. */
+static void lines_of_one_block_come_together(void **state)
+{
+	static const struct isa_section section = { .pa = 0x80000000,
+						    .nr_pages = 3 * EPC_PAGES_PER_BLOCK };
+	struct sgx_epc_page *pages[3 * EPC_PAGES_PER_BLOCK], *page;
+	struct fake f;
+	uint32_t i, n, nr = 0;
+
+	fake_start(&f, &section, 1, true);
+	while ((page = epc_free_pop(f.pool, f.pool->nodes, EPC_PAGE_CLEAN)))
+		pages[nr++] = page;
+	assert_int_equal(nr, 3 * EPC_PAGES_PER_BLOCK);
+	/* One page of the second block stays out: its line is no whole one. */
+	for (i = 0; i < nr; i++) {
+		n = i * 37 % nr;
+		if (n != EPC_PAGES_PER_BLOCK)
+			epc_free_push(f.pool, f.pool->nodes, pages[n], EPC_PAGE_CLEAN);
+	}
+	for (n = 3 * EPC_PAGES_PER_BLOCK; n; n -= EPC_PAGES_PER_BLOCK) {
+		nr = epc_free_pop_lines(f.pool, f.pool->nodes, EPC_PAGE_CLEAN, pages,
+					EPC_PAGES_PER_BLOCK);
+		assert_int_equal(nr, epc_page_index(f.pool, pages[0]) == EPC_PAGES_PER_BLOCK +
+			EPC_PAGES_PER_LINE ? EPC_PAGES_PER_BLOCK - EPC_PAGES_PER_LINE :
+					     EPC_PAGES_PER_BLOCK);
+		for (i = 1; i < nr; i++)
+			assert_ptr_equal(pages[i], pages[0] + i);
+	}
+	assert_listed(f.pool, 0, EPC_PAGES_PER_LINE - 1);
 	fake_finish(&f);
 }
 
@@ -113,7 +147,7 @@ static void any_page_can_be_removed(void **state)
 
 static void nothing_is_lost_in_random_order(void **state)
 {
-	struct sgx_epc_page *held[NR_PAGES + EPC_PAGES_PER_LINE];
+	struct sgx_epc_page *held[NR_PAGES + 2 * EPC_PAGES_PER_LINE];
 	struct fake f;
 	struct sgx_epc_pool *pool = make_pool(&f);
 	uint32_t nr = 0, i, random = 1;
@@ -122,7 +156,8 @@ static void nothing_is_lost_in_random_order(void **state)
 		random = random * 1664525u + 1013904223u;
 		switch (random >> 30) {
 		case 0:
-			nr += epc_free_pop_line(pool, pool->nodes, EPC_PAGE_CLEAN, &held[nr]);
+			nr += epc_free_pop_lines(pool, pool->nodes, EPC_PAGE_CLEAN, &held[nr],
+						 EPC_PAGES_PER_LINE << (random >> 29 & 1));
 			break;
 		case 1:
 			held[nr] = epc_free_pop(pool, pool->nodes, EPC_PAGE_CLEAN);
@@ -148,6 +183,7 @@ int main(void)
 		cmocka_unit_test(lines_end_with_their_section),
 		cmocka_unit_test(single_pages_come_out_of_one_line),
 		cmocka_unit_test(line_is_whole_again_with_its_last_page),
+		cmocka_unit_test(lines_of_one_block_come_together),
 		cmocka_unit_test(any_page_can_be_removed),
 		cmocka_unit_test(nothing_is_lost_in_random_order),
 	};

@@ -14,9 +14,7 @@ static void *epc_page(void *ctx, uint64_t frame)
 
 static bool translate(void *ctx, uint64_t la, bool write, uint64_t *pa, struct isa_outcome *fault)
 {
-	const struct bench_machine *b = ctx;
-
-	*pa = la - EPC_PA < b->nr_frames * PAGE ? la : ISA_NO_FRAME;
+	*pa = ISA_NO_FRAME;
 	return true;
 }
 
@@ -72,6 +70,7 @@ void bench_machine_init(struct bench_machine *b, size_t nr_frames)
 	if (isa_machine_create(&config, &b->m))
 		fail("isa_machine_create");
 	isa_lp_init(&b->lp, b->m, &mmu, b, 0);
+	b->lp.direct_map = (struct isa_direct_map){ EPC_PA, EPC_PA, nr_frames * PAGE };
 }
 
 void bench_machine_finish(struct bench_machine *b)

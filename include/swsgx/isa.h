@@ -296,11 +296,21 @@ struct isa_vmexit {
 	uint64_t guest_physical;	/* as translate() gave it */
 };
 
+/*
+ * Linear addresses from @la on that resolve to physical ones from @pa on, whatever the
+ * access: the direct map of a kernel.  There no leaf asks isa_mmu.translate, which would
+ * say the same.  Size 0, as isa_lp_init() leaves it: there is none.
+ */
+struct isa_direct_map {
+	uint64_t la, pa, size;
+};
+
 /* One logical processor; storage is the caller's, one thread at a time. */
 struct isa_lp {
 	struct isa_machine *m;
 	const struct isa_mmu *mmu;
 	void *mmu_ctx;
+	struct isa_direct_map direct_map;
 	uint32_t mode;			/* ISA_MODE_* */
 	uint8_t cpl;			/* 0 for ENCLS, 3 for ENCLU */
 	uint64_t feature_control;	/* IA32_FEATURE_CONTROL */

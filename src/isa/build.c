@@ -7,8 +7,6 @@
  */
 #include "internal.h"
 
-#define CHUNK_SIZE 256u
-
 #define MIN_ENCLAVE_SIZE (2 * SGX_PAGE_SIZE)
 
 /* State bits would be measured, and no leaf can have set them yet. */
@@ -303,7 +301,7 @@ static struct isa_outcome eextend_entry(struct isa_lp *lp, struct isa_epcm *secs
 		const uint8_t *page = isa_epc_page(m, e);
 
 		isa_measure_eextend(secs, isa_epcm_enclaveaddress(e) - secs->baseaddr + in_page,
-				    page + in_page);
+				    page + in_page, ISA_CHUNK_SIZE);
 	}
 	isa_epcm_release_build(secs_e);
 	return initialized ? isa_gp() : isa_ok();			/* 9 */
@@ -323,7 +321,7 @@ struct isa_outcome isa_eextend(struct isa_lp *lp)
 	secs_e = isa_epc_resolve(lp, lp->rbx, true, &out);
 	if (!secs_e)
 		return out;						/* 2 */
-	if (!isa_is_aligned(lp->rcx, CHUNK_SIZE))
+	if (!isa_is_aligned(lp->rcx, ISA_CHUNK_SIZE))
 		return isa_gp();					/* 3 */
 	e = isa_epc_resolve(lp, lp->rcx, false, &out);
 	if (!e)

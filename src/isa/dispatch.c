@@ -73,21 +73,40 @@ static void lock_svn(struct isa_machine *m, struct isa_outcome out)
 		atomic_store_explicit(&m->svn_is_locked, true, memory_order_relaxed);
 }
 
-/* Every leaf that gets this far; what the owner of the machine puts in its place comes first. */
-static inline __attribute__((always_inline))
-struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t eax,
-			      const struct leaf *leaf)
+static struct isa_outcome run_leaf(struct isa_lp *lp, const struct leaf *leaf)
+{
+	const struct isa_outcome out = leaf->run(lp);
+
+	lock_svn(lp->m, out);
+	return out;
+}
+
+/* What the owner of the machine puts in the place of a leaf comes first. */
+static __attribute__((noinline))
+struct isa_outcome run_watched(struct isa_lp *lp, enum isa_class class, uint32_t eax,
+			       const struct leaf *leaf)
 {
 	const struct isa_config *config = &lp->m->config;
 	struct isa_outcome out;
 
-	if (!config->intercept || !config->intercept(config->intercept_ctx, lp, class, eax, &out)) {
-		out = leaf->run(lp);
-		lock_svn(lp->m, out);
-	}
+	if (!config->intercept || !config->intercept(config->intercept_ctx, lp, class, eax, &out))
+		out = run_leaf(lp, leaf);
 	if (config->observe)
 		config->observe(config->observe_ctx, lp, class, eax, out);
 	return out;
+}
+
+/*
+ * Every leaf that gets this far.  Kept apart from those that somebody watches, whose
+ * outcome has to be in memory: loading an enclave is many short leaves.
+ */
+static inline __attribute__((always_inline))
+struct isa_outcome run(struct isa_lp *lp, enum isa_class class, uint32_t eax,
+		       const struct leaf *leaf)
+{
+	if (__builtin_expect(lp->m->config.intercept || lp->m->config.observe, 0))
+		return run_watched(lp, class, eax, leaf);
+	return run_leaf(lp, leaf);
 }
 
 static uint32_t features_of(const struct isa_lp *lp)

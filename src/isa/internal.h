@@ -22,6 +22,7 @@ struct isa_machine {
 	struct isa_section *sections;
 	uint64_t *first_frame;		/* [i]: frame number of sections[i].pa */
 	uint64_t nr_frames;
+	struct isa_section first;	/* sections[0] */
 	struct isa_epcm *epcm;
 	_Atomic(struct isa_encl_block *) *shared; /* [frame] of a SECS: its block */
 	uint64_t xfrm;			/* XFRM bits ECREATE accepts */
@@ -47,13 +48,12 @@ static inline bool isa_has_attribute(const struct isa_machine *m, uint64_t flag)
 /** isa_find_frame() - isa_machine_frame(), for leaves: each operand asks. */
 static inline uint64_t isa_find_frame(const struct isa_machine *m, uint64_t pa)
 {
-	for (size_t i = 0; i < m->config.nr_sections; i++) {
-		const uint64_t page = (pa - m->sections[i].pa) >> SGX_PAGE_SHIFT;
+	const uint64_t page = (pa - m->first.pa) >> SGX_PAGE_SHIFT;
 
-		if (page < m->sections[i].nr_pages)
-			return m->first_frame[i] + page;
-	}
-	return ISA_NO_FRAME;
+	/* Most machines have one section. */
+	if (__builtin_expect(page < m->first.nr_pages, 1))
+		return page;
+	return isa_machine_frame(m, pa);
 }
 
 /** isa_bug() - an invariant of ours is broken; does not return. */
@@ -97,22 +97,11 @@ static inline struct isa_outcome isa_ud(void)
 	return isa_fault(X86_UD);
 }
 
-/*
- * The EPCM, not the page tables, forbids the access: #PF with the SGX bit, or #GP
- * on parts from before SGX2.
+/**
+ * isa_epf() - the EPCM, not the page tables, forbids the access: #PF with the SGX bit,
+ * or #GP on parts from before SGX2.
  */
-static inline struct isa_outcome isa_epf(const struct isa_lp *lp, uint64_t la, bool write)
-{
-	if (!(lp->m->config.profile->cpuid_12_0_eax & CPUID_12_0_EAX_SGX2))
-		return isa_gp();
-	return (struct isa_outcome){
-		.kind = ISA_FAULT,
-		.vector = X86_PF,
-		.error_code = PFEC_P | PFEC_SGX | (write ? PFEC_W : 0u) |
-			      (lp->cpl == 3 ? PFEC_U : 0u),
-		.address = la,
-	};
-}
+struct isa_outcome isa_epf(const struct isa_lp *lp, uint64_t la, bool write);
 
 /* --- operands ------------------------------------------------------------ */
 
@@ -167,9 +156,12 @@ static inline struct isa_epcm *isa_epc_resolve(struct isa_lp *lp, uint64_t la, b
 					       struct isa_outcome *out)
 {
 	struct isa_machine *m = lp->m;
+	const uint64_t in_direct_map = la - lp->direct_map.la;
 	uint64_t pa, frame;
 
-	if (!lp->mmu->translate(lp->mmu_ctx, la, write, &pa, out))
+	if (in_direct_map < lp->direct_map.size)
+		pa = lp->direct_map.pa + in_direct_map;
+	else if (!lp->mmu->translate(lp->mmu_ctx, la, write, &pa, out))
 		return NULL;
 	/* ISA_NO_FRAME is in no section. */
 	frame = isa_find_frame(m, pa);
@@ -385,9 +377,13 @@ static inline bool isa_has_children(const struct isa_lp *lp, struct sgx_secs *se
 
 /* --- measurement; the caller holds the build lock of @secs ---------------- */
 
+#define ISA_CHUNK_SIZE 256u		/* what one EEXTEND measures */
+
 void isa_measure_ecreate(struct sgx_secs *secs);
 void isa_measure_eadd(struct sgx_secs *secs, uint64_t offset, const struct sgx_secinfo *secinfo);
-void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk);
+
+/** isa_measure_eextend() - @size: ISA_CHUNK_SIZE. */
+void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk, size_t size);
 
 /** isa_measure_final() - what MRENCLAVE would be; @secs is unchanged. */
 void isa_measure_final(struct sgx_secs *secs, uint8_t mrenclave[32]);

@@ -112,6 +112,7 @@ int isa_machine_create(const struct isa_config *config, struct isa_machine **out
 		return ret;
 	}
 	number_frames(m);
+	m->first = m->sections[0];
 	m->xfrm = supported_xfrm(config);
 	atomic_init(&m->next_eid, 1);
 	atomic_init(&m->paging_version, 1);
@@ -142,7 +143,13 @@ void isa_machine_destroy(struct isa_machine *m)
 
 uint64_t isa_machine_frame(const struct isa_machine *m, uint64_t pa)
 {
-	return isa_find_frame(m, pa);
+	for (size_t i = 0; i < m->config.nr_sections; i++) {
+		const uint64_t page = (pa - m->sections[i].pa) >> SGX_PAGE_SHIFT;
+
+		if (page < m->sections[i].nr_pages)
+			return m->first_frame[i] + page;
+	}
+	return ISA_NO_FRAME;
 }
 
 uint64_t isa_machine_pa(const struct isa_machine *m, uint64_t frame)

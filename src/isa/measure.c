@@ -31,7 +31,7 @@ struct eextend_block {
 	uint64_t tag;
 	uint64_t offset;
 	uint8_t reserved[48];
-	uint8_t data[256];
+	uint8_t data[ISA_CHUNK_SIZE];
 };
 
 static_assert(sizeof(struct ecreate_block) == 64, "one block");
@@ -83,14 +83,18 @@ void isa_measure_eadd(struct sgx_secs *secs, uint64_t offset, const struct sgx_s
 	memcpy(next_blocks(secs, 1), &block, sizeof(block));
 }
 
-void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk)
+/*
+ * The size of a chunk is an argument so that the library copies it, by the widest
+ * registers there are, and not the compiler, by those that any processor has.
+ */
+void isa_measure_eextend(struct sgx_secs *secs, uint64_t offset, const void *chunk, size_t size)
 {
 	struct eextend_block *block = next_blocks(secs, sizeof(*block) / 64);
 
 	block->tag = TAG_EEXTEND;
 	block->offset = offset;
 	memset(block->reserved, 0, sizeof(block->reserved));
-	memcpy(block->data, chunk, sizeof(block->data));
+	memcpy(block->data, chunk, size);
 }
 
 void isa_measure_final(struct sgx_secs *secs, uint8_t mrenclave[32])

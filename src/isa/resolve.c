@@ -5,6 +5,20 @@
  */
 #include "internal.h"
 
+__attribute__((cold))
+struct isa_outcome isa_epf(const struct isa_lp *lp, uint64_t la, bool write)
+{
+	if (!(lp->m->config.profile->cpuid_12_0_eax & CPUID_12_0_EAX_SGX2))
+		return isa_gp();
+	return (struct isa_outcome){
+		.kind = ISA_FAULT,
+		.vector = X86_PF,
+		.error_code = PFEC_P | PFEC_SGX | (write ? PFEC_W : 0u) |
+			      (lp->cpl == 3 ? PFEC_U : 0u),
+		.address = la,
+	};
+}
+
 bool isa_is_zero(const void *p, size_t n)
 {
 	const uint8_t *bytes = p;

@@ -23,14 +23,11 @@ static uint64_t direct_map(uint64_t pa)
 	return DIRECT_MAP + pa;
 }
 
+/* All EPC is in the direct map, which nobody asks about. */
 static bool kernel_translate(void *ctx, uint64_t la, bool write, uint64_t *pa,
 			     struct isa_outcome *fault)
 {
-	const struct processor *p = ctx;
-
-	*pa = la - DIRECT_MAP;
-	if (*pa - p->section.pa >= p->section.nr_pages * SGX_PAGE_SIZE)
-		*pa = ISA_NO_FRAME;
+	*pa = ISA_NO_FRAME;
 	return true;
 }
 
@@ -61,6 +58,11 @@ static const struct isa_mmu kernel_mmu = {
 void processor_init_lp(struct processor *p)
 {
 	isa_lp_init(&p->lp, p->machine, &kernel_mmu, p, 0);
+	p->lp.direct_map = (struct isa_direct_map){
+		.la = direct_map(p->section.pa),
+		.pa = p->section.pa,
+		.size = p->section.nr_pages * SGX_PAGE_SIZE,
+	};
 }
 
 static struct isa_outcome encls(struct processor *p, uint32_t leaf, uint64_t rbx, uint64_t rcx,

@@ -167,6 +167,34 @@ static void enclu_leaves_keep_to_their_side(void **state)
 	assert_gp(isa_enclu_check(&f->encl, 0x40, false));
 }
 
+/* What the page tables say is asked outside of it only. */
+static void a_direct_map_is_believed(void **state)
+{
+	struct isa_fixture *f = isa_fixture_create(NULL);
+	const uint64_t frame = FIXTURE_SECTION_PAGES, la = 0xffff800000000000;
+	const uint64_t size = 2 * SGX_PAGE_SIZE;
+
+	f->os.direct_map = (struct isa_direct_map){ .la = la, .pa = FIXTURE_PA1, .size = size };
+	f->os.rbx = PT_VA;
+	f->os.rcx = la + SGX_PAGE_SIZE;
+	assert_done(isa_encls(&f->os, ISA_ENCLS_EPA));
+	assert_true(isa_epcm_peek(f->m, frame + 1).valid);
+	assert_false(isa_epcm_peek(f->m, frame).valid);
+	f->os.rcx = la + size;
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EPA), la + size);
+	f->os.rcx = la - SGX_PAGE_SIZE;
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EPA), la - SGX_PAGE_SIZE);
+	f->os.rcx = isa_fixture_la(f, frame);
+	assert_done(isa_encls(&f->os, ISA_ENCLS_EPA));
+	f->os.rcx = FIXTURE_HOLE;
+	assert_ordinary_pf(isa_encls(&f->os, ISA_ENCLS_EPA), FIXTURE_HOLE);
+
+	f->os.direct_map.pa = FIXTURE_PA1 + FIXTURE_SECTION_PAGES * SGX_PAGE_SIZE;
+	f->os.rcx = la;
+	assert_epf(isa_encls(&f->os, ISA_ENCLS_EPA), la);		/* no EPC behind it */
+	isa_fixture_destroy(f);
+}
+
 static void unknown_leaves_fault(void **state)
 {
 	struct isa_fixture *f = *state;
@@ -524,6 +552,7 @@ int main(void)
 		cmocka_unit_test(modes_fault_by_the_table),
 		cmocka_unit_test(privilege_is_checked_in_its_place),
 		cmocka_unit_test(enclu_leaves_keep_to_their_side),
+		cmocka_unit_test(a_direct_map_is_believed),
 		cmocka_unit_test(unknown_leaves_fault),
 		cmocka_unit_test(known_leaves_are_reached),
 		cmocka_unit_test(an_intercepted_leaf_does_nothing),

@@ -121,6 +121,7 @@ struct encl_memory {
 	size_t shared_size;
 	/* Places known to have memory, and so has the mirror up to an entry; see encl_memory_back(). */
 	uint64_t backed, backed_end, mirror_backed;
+	uint64_t look_ahead;		/* pages */
 };
 
 /**

@@ -45,11 +45,14 @@ static int populate(void *at, size_t size)
 
 #define LOOK_AHEAD 256u		/* pages */
 
-/* From @offset on, how much is there?  Asking for many pages at once is as fast as for one. */
-static uint64_t present(const struct encl_memory *mem, uint64_t offset)
+/*
+ * From @offset on, how much is there?  Asking for many pages at once takes little more than
+ * for one if they are there, and long if not: so for as many as were there before, twice.
+ */
+static uint64_t present(struct encl_memory *mem, uint64_t offset)
 {
 	const uint64_t left = (mem->size - offset) / SGX_PAGE_SIZE;
-	const uint64_t nr = left < LOOK_AHEAD ? left : LOOK_AHEAD;
+	const uint64_t nr = left <= mem->look_ahead ? left : mem->look_ahead + 1;
 	unsigned char is_here[LOOK_AHEAD];
 	uint64_t n = 0;
 
@@ -57,6 +60,7 @@ static uint64_t present(const struct encl_memory *mem, uint64_t offset)
 		return 0;
 	while (n < nr && is_here[n] & 1)
 		n++;
+	mem->look_ahead = n < nr ? 0 : 2 * nr < LOOK_AHEAD ? 2 * nr : LOOK_AHEAD - 1;
 	return n * SGX_PAGE_SIZE;
 }
 

@@ -117,6 +117,7 @@ const char *client_device_of(int fd)
 
 struct call {
 	int reply;
+	bool is_short;		/* the server answers at once */
 	unsigned int handled;	/* client_signals_handled() when it began */
 	int fds[PROTO_NR_FILES];	/* the server sent, -1 for none */
 };
@@ -187,15 +188,17 @@ static void answer_copy_in(const struct call *call, const struct proto_frame *fr
 }
 
 /* All pages that can be read, then the reason why the next one cannot. */
-static void answer_source(const struct call *call, const struct proto_frame *frame)
+static long answer_source(const struct call *call, const struct proto_frame *frame)
 {
 	uint32_t size = frame->size;
 	int error = source_check(frame->addr, &size);
+	long ret;
 
-	while (send_memory(call, frame->addr, size, error) == -EFAULT) {
+	while ((ret = send_memory(call, frame->addr, size, error)) == -EFAULT) {
 		size = (size - 1) & (uint32_t)SGX_PAGE_MASK;
 		error = EFAULT;
 	}
+	return ret;
 }
 
 /*
@@ -303,6 +306,49 @@ static void take_fds(struct call *call, const struct cmsghdr *cmsg)
 	memcpy(call->fds, CMSG_DATA(cmsg), size);
 }
 
+/* Looks before the thread sleeps: some thirty microseconds. */
+#define LOOKS 100u
+/* At most so many calls sleep at once after looking was in vain. */
+#define MAX_SKIP 63u
+
+/* Of all threads; how they meet in it does not matter. */
+static _Atomic unsigned int in_vain, skip;
+
+/*
+ * What a short call has for an answer is there sooner than this thread would be awake,
+ * if the server runs on another processor.  Where it does not, this is seldom tried.
+ * Return: as recvmsg(); -EAGAIN when nothing came, or perhaps the end.
+ */
+static long look_for(const struct call *call, struct msghdr *msg)
+{
+	const unsigned int left = atomic_load_explicit(&skip, memory_order_relaxed);
+	unsigned int n;
+
+	if (left) {
+		atomic_store_explicit(&skip, left - 1, memory_order_relaxed);
+		return -EAGAIN;
+	}
+	for (unsigned int i = 0; i < LOOKS; i++) {
+		const long ret = sys_call(SYS_recvmsg, call->reply, (long)msg,
+					  MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0);
+
+		if (ret != -EAGAIN) {
+			atomic_store_explicit(&in_vain, 0, memory_order_relaxed);
+			/*
+			 * The kernel says that it is the end also when the last message
+			 * came between its two looks; not to who waits.
+			 */
+			return ret ? ret : -EAGAIN;
+		}
+		__builtin_ia32_pause();
+	}
+	n = 2 * atomic_load_explicit(&in_vain, memory_order_relaxed) + 1;
+	n = n < MAX_SKIP ? n : MAX_SKIP;
+	atomic_store_explicit(&in_vain, n, memory_order_relaxed);
+	atomic_store_explicit(&skip, n, memory_order_relaxed);
+	return -EAGAIN;
+}
+
 static long receive_frame(struct call *call, struct proto_frame *frame, void *data, size_t size)
 {
 	struct iovec iov[2] = { { frame, sizeof(*frame) }, { data, size } };
@@ -319,10 +365,10 @@ static long receive_frame(struct call *call, struct proto_frame *frame, void *da
 	struct cmsghdr *cmsg;
 	long n;
 
+	n = call->is_short ? look_for(call, &msg) : -EAGAIN;
 	/* A server that left a notice unread has reset the connection, after all it had to say. */
-	do
+	while (n == -EAGAIN || n == -EINTR || n == -ECONNRESET)
 		n = sys_call(SYS_recvmsg, call->reply, (long)&msg, MSG_CMSG_CLOEXEC, 0);
-	while (n == -EINTR || n == -ECONNRESET);
 	cmsg = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS)
 		take_fds(call, cmsg);
@@ -400,11 +446,34 @@ static int send_with_fds(int sock, const void *data, size_t size, const int *fds
 	return n < 0 ? -ENODEV : 0;
 }
 
+static bool is_short(const struct proto_request *req)
+{
+	return req->op == PROTO_OP_ENCLU || req->op == PROTO_OP_FAULT ||
+	       (req->source_size && req->source_size <= PROTO_SHORT_SOURCE);
+}
+
+/*
+ * The source goes ahead, so that it is there when the server looks.  One message always
+ * fits into a fresh socket, or never does: then the server has to ask for less.
+ */
+static int send_request(const struct call *call, int sock, const struct proto_request *req,
+			int reply_end)
+{
+	const struct proto_frame source = { .addr = req->source_addr, .size = req->source_size };
+	struct proto_request without = *req;
+
+	if (req->source_size && answer_source(call, &source) < 0) {
+		without.source_size = 0;
+		req = &without;
+	}
+	return send_with_fds(sock, req, sizeof(*req), &reply_end, 1);
+}
+
 /* @sent, NULL for none, go to the server; @fds come from it. */
 static int do_call(int sock, const struct proto_request *req, const int sent[2],
 		   struct proto_frame *done, int *fds)
 {
-	struct call call = { .handled = client_signals_handled() };
+	struct call call = { .handled = client_signals_handled(), .is_short = is_short(req) };
 	const int outer = interruptible;
 	int pair[2], ret;
 
@@ -419,13 +488,10 @@ static int do_call(int sock, const struct proto_request *req, const int sent[2],
 		return ret;
 	if (req->op == PROTO_OP_IOCTL && !client_tls_is_shared())
 		interruptible = pair[0];
-	ret = send_with_fds(sock, req, sizeof(*req), &pair[1], 1);
+	call.reply = pair[0];
+	ret = send_request(&call, sock, req, pair[1]);
 	/* Only the server's copy is left: if it dies, we hear of it. */
 	sys_close(pair[1]);
-	call.reply = pair[0];
-	if (!ret && req->source_size)
-		answer_source(&call, &(struct proto_frame){ .addr = req->source_addr,
-							    .size = req->source_size });
 	if (!ret && sent)
 		ret = send_with_fds(call.reply, "", 1, sent, 2);
 	if (!ret)

@@ -18,6 +18,7 @@ struct call {
 	struct device *dev;
 	const struct proto_request *req;
 	int reply;
+	bool may_wait;
 	bool interrupted;	/* the client handled a signal meanwhile, */
 	bool was_asked;		/* and uapi wanted to know */
 	/* The last COPY_OUT, kept back for DONE. */
@@ -95,7 +96,7 @@ ssize_t call_receive(struct call *call, void *dst, size_t size, int *error)
 	ssize_t n;
 
 	do {
-		n = recvmsg(call->reply, &msg, 0);
+		n = recvmsg(call->reply, &msg, call->may_wait ? 0 : MSG_DONTWAIT);
 		if (n >= (ssize_t)sizeof(header))
 			call->interrupted |= header.interrupted;
 	} while (n < 0 ? errno == EINTR : n == sizeof(header) && header.is_notice);
@@ -485,7 +486,31 @@ static void serve_enclave(struct call *call, const struct proto_request *req,
 	}
 }
 
-void call_serve(struct device *dev, const struct proto_request *req, int reply)
+bool call_may_wait(const struct call *call)
+{
+	return call->may_wait;
+}
+
+static bool came_ahead(const struct proto_ahead *ahead, uint64_t addr, size_t size)
+{
+	return ahead->addr == addr && ahead->size == size;
+}
+
+bool call_is_complete(const struct proto_request *req, int reply)
+{
+	struct sgx_enclave_add_pages add;
+
+	if (req->op != PROTO_OP_IOCTL || (unsigned int)req->a != SGX_IOC_ENCLAVE_ADD_PAGES ||
+	    !(req->flags & PROTO_FOLD) || !came_ahead(&req->ahead[0], req->b, sizeof(add)))
+		return false;
+	memcpy(&add, req->ahead[0].data, sizeof(add));
+	return came_ahead(&req->ahead[1], add.secinfo, sizeof(struct sgx_secinfo)) &&
+	       add.length <= PROTO_SHORT_SOURCE && add.length == req->source_size &&
+	       add.src == req->source_addr &&
+	       recv(reply, NULL, 0, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+void call_serve(struct device *dev, const struct proto_request *req, int reply, bool may_wait)
 {
 	struct proto_frame done = { .kind = PROTO_DONE };
 	struct call call;
@@ -494,6 +519,7 @@ void call_serve(struct device *dev, const struct proto_request *req, int reply)
 	call.dev = dev;
 	call.req = req;
 	call.reply = reply;
+	call.may_wait = may_wait;
 	source_init(&call.source, &call, dev, req);
 	errand_begin(dev, reply, req->op == PROTO_OP_IOCTL);
 	if (dev->vepc_id)

@@ -366,13 +366,52 @@ void pager_leave(struct pager *pager, const struct device *dev);
 /** pager_wake() - free pages are short: evict some in the background. */
 void pager_wake(struct pager *pager);
 
+/* --- burst.c: calls that come one right after the other -------------------------- */
+
+struct epoll_event;
+
+/* Used by the event loop only. */
+struct burst {
+	bool is_possible;
+	bool looks;			/* burst_wait() does not sleep at once */
+	uint64_t served_ns;		/* when the last call ended */
+	unsigned int was_in_vain, skip;	/* looking; and so often it is not done now */
+	const struct device *adder;	/* whose pages the event loop added last, and when */
+	uint64_t added_ns;
+};
+
+void burst_init(struct burst *b);
+
+/**
+ * burst_may_add() - should the event loop itself add pages for @dev?
+ * For one enclave at a time: adding hashes, and several are faster on several threads.
+ */
+bool burst_may_add(struct burst *b, const struct device *dev);
+
+/** burst_served() - the event loop has served a call. */
+void burst_served(struct burst *b);
+
+/** burst_wait() - epoll_wait() for one event, without sleeping at first if that is worth it. */
+int burst_wait(struct burst *b, int epoll, struct epoll_event *event);
+
 /* --- call.c: one call of a program ----------------------------------------- */
 
 /**
  * call_serve() - do what @req asks for and say so on @reply.
- * Takes @reply and a reference to @dev; blocks while the client answers.
+ * Takes @reply and a reference to @dev.
+ * @may_wait: it blocks while the client answers.  Otherwise it asks nothing; only for
+ * calls that need not: call_is_complete(), and those without operands in memory.
  */
-void call_serve(struct device *dev, const struct proto_request *req, int reply);
+void call_serve(struct device *dev, const struct proto_request *req, int reply, bool may_wait);
+
+/**
+ * call_is_complete() - is it an ADD_PAGES of few pages that came with all it will ask for,
+ * and is what belongs on @reply there?
+ */
+bool call_is_complete(const struct proto_request *req, int reply);
+
+/** call_may_wait() - as said to call_serve(). */
+bool call_may_wait(const struct call *call);
 
 /**
  * call_fault() - have the page at @la made for an access.

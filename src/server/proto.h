@@ -12,6 +12,7 @@
  * several threads, or processes, on one descriptor therefore never mix.
  *
  *     client                               server
+ *     what is sent ahead, on the reply end's other end
  *     request + reply end  ------------->
  *                          <-------------  COPY_IN, COPY_OUT, SOURCE, PLACE (any number)
  *     the data, or errno   ------------->
@@ -48,6 +49,8 @@
 #define PROTO_CHUNK (PROTO_CHUNK_PAGES * SGX_PAGE_SIZE)
 /* The same of PLACE: long enough to be rare, short enough to stay in a cache. */
 #define PROTO_PLACE_CHUNK (128 * SGX_PAGE_SIZE)
+/* An ADD_PAGES that is served as fast as a leaf: so few that others can wait for it. */
+#define PROTO_SHORT_SOURCE (4 * SGX_PAGE_SIZE)
 
 enum proto_op {
 	PROTO_OP_IOCTL = 1,	/* a: command, b: argument */
@@ -68,8 +71,9 @@ enum proto_op {
 
 /*
  * What the client knows the call will ask for is sent along, because a question
- * costs more than most calls: operands in memory, and ADD_PAGES' first pages.
- * All of it may be left out.
+ * costs more than most calls: operands in memory, and ADD_PAGES' first pages, as the
+ * answer to a SOURCE that was not asked.  That answer is sent before the request, so that
+ * the server need not wait for it.  All of it may be left out.
  */
 #define PROTO_AHEAD_MAX 64u
 

@@ -287,6 +287,7 @@ struct loop {
 	unsigned int nr_open;	/* connections of either kind */
 	bool program_gone, lifeline_gone;
 	bool until_stopped, stopped;
+	struct burst burst;
 };
 
 static int open_spare(void)
@@ -431,20 +432,25 @@ static bool is_seqpacket(int fd)
 }
 
 /*
- * Page faults, leaves of enclaves and their like ask the client nothing.  They are short next
- * to the time it takes to wake another thread, so they are served here.
+ * Page faults, leaves of enclaves and their like ask the client nothing, nor does adding
+ * pages that came along.  They are short next to the time it takes to wake another thread,
+ * so they are served here.
  */
-static bool waits_for_nobody(const struct device *dev, const struct proto_request *req)
+static bool waits_for_nobody(struct loop *loop, const struct device *dev,
+			     const struct proto_request *req, int reply)
 {
-	return !dev->vepc && (req->op == PROTO_OP_FAULT || req->op == PROTO_OP_ENCLU ||
-			      req->op == PROTO_OP_FREE_TCS);
+	if (dev->vepc_id)
+		return false;
+	return req->op == PROTO_OP_FAULT || req->op == PROTO_OP_ENCLU ||
+	       req->op == PROTO_OP_FREE_TCS ||
+	       (call_is_complete(req, reply) && burst_may_add(&loop->burst, dev));
 }
 
 /*
  * Receive one request.  0: it is served, or a worker does so now; otherwise the
  * client broke the protocol or hung up, and is cut off.
  */
-static int take_request(struct server *s, struct device *dev)
+static int take_request(struct loop *loop, struct device *dev)
 {
 	struct proto_request req;
 	struct iovec iov = { &req, sizeof(req) };
@@ -475,11 +481,12 @@ static int take_request(struct server *s, struct device *dev)
 	}
 	device_get(dev);
 	call_begins(dev);
-	if (waits_for_nobody(dev, &req)) {
-		call_serve(dev, &req, reply);
+	if (waits_for_nobody(loop, dev, &req, reply)) {
+		call_serve(dev, &req, reply, false);
+		burst_served(&loop->burst);
 		return 0;
 	}
-	ret = workers_submit(s->workers, dev, &req, reply);
+	ret = workers_submit(loop->s->workers, dev, &req, reply);
 	if (ret) {
 		close(reply);
 		server_call_ended(dev);
@@ -506,7 +513,7 @@ static void handle(struct loop *loop, void *what, uint32_t events)
 		loop->program_gone = true;
 	} else if (what == &tag_lifeline) {
 		loop->lifeline_gone = true;
-	} else if (!(events & EPOLLIN) || take_request(s, what)) {
+	} else if (!(events & EPOLLIN) || take_request(loop, what)) {
 		close_connection(loop, what);
 	}
 }
@@ -547,7 +554,7 @@ static int run_loop(struct loop *loop, const struct server_needs *needs)
 
 	while (is_needed(loop)) {
 		struct epoll_event event;
-		int n = epoll_wait(s->epoll, &event, 1, -1);
+		int n = burst_wait(&loop->burst, s->epoll, &event);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
@@ -568,6 +575,7 @@ int server_run(struct server *s, const struct server_needs *needs)
 	struct loop loop = { .s = s };
 	int ret;
 
+	burst_init(&loop.burst);
 	s->spare = open_spare();
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (s->epoll < 0) {

@@ -167,6 +167,8 @@ static int next_piece(struct source *s, uint64_t uaddr, uint64_t offset, uint64_
 	bool placed;
 	int ret;
 
+	if (!s->ahead.size && !call_may_wait(s->call))
+		return s->error ? s->error : -EFAULT;
 	if (s->ahead.addr != uaddr)
 		source_drop(s);
 	do {
@@ -178,7 +180,7 @@ static int next_piece(struct source *s, uint64_t uaddr, uint64_t offset, uint64_
 			return ret;
 		/* One that can place nothing sends it. */
 	} while (placed && !s->here.size && !s->error);
-	if (s->here.size && !s->error && s->here.size < left)
+	if (s->here.size && !s->error && s->here.size < left && call_may_wait(s->call))
 		ask(s, uaddr + s->here.size, offset + s->here.size, left - s->here.size);
 	populate(s, offset);
 	return 0;

@@ -85,7 +85,7 @@ static void *worker(void *arg)
 		if (job->reply < 0)
 			device_release(job->dev);
 		else
-			call_serve(job->dev, &job->req, job->reply);
+			call_serve(job->dev, &job->req, job->reply, true);
 		free(job);
 		pthread_mutex_lock(&w->lock);
 	}

@@ -57,6 +57,9 @@ static const struct isa_mmu kernel_mmu = {
 
 void processor_init_lp(struct processor *p)
 {
+	static atomic_uint_fast64_t last_serial;
+
+	p->serial = atomic_fetch_add(&last_serial, 1) + 1;
 	isa_lp_init(&p->lp, p->machine, &kernel_mmu, p, 0);
 	p->lp.direct_map = (struct isa_direct_map){
 		.la = direct_map(p->section.pa),
@@ -65,15 +68,31 @@ void processor_init_lp(struct processor *p)
 	};
 }
 
+/*
+ * Each thread is a logical processor of the machine it last worked for: leaves are short,
+ * and those of this file leave nothing in one that the next would notice.
+ */
+static struct isa_lp *thread_lp(const struct processor *p)
+{
+	static _Thread_local struct isa_lp lp;
+	static _Thread_local uint64_t serial;
+
+	if (serial != p->serial) {
+		lp = p->lp;
+		serial = p->serial;
+	}
+	return &lp;
+}
+
 static struct isa_outcome encls(struct processor *p, uint32_t leaf, uint64_t rbx, uint64_t rcx,
 				uint64_t rdx)
 {
-	struct isa_lp lp = p->lp;
+	struct isa_lp *lp = thread_lp(p);
 
-	lp.rbx = rbx;
-	lp.rcx = rcx;
-	lp.rdx = rdx;
-	return isa_encls(&lp, leaf);
+	lp->rbx = rbx;
+	lp->rcx = rcx;
+	lp->rdx = rdx;
+	return isa_encls(lp, leaf);
 }
 
 /* A leaf with a PAGEINFO, whose SECS the manager names by physical address. */

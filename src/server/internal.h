@@ -57,6 +57,7 @@ struct placement {
 struct processor {
 	struct isa_machine *machine;
 	struct isa_lp lp;		/* as the kernel's are before each leaf */
+	uint64_t serial;		/* no other's of this process; not 0 */
 	uint8_t *arena;
 	size_t arena_size;
 	struct placement *placed;	/* by frame */
@@ -468,6 +469,7 @@ struct source {
 	struct device *dev;
 	bool can_place;		/* until the client says otherwise */
 	bool has_file;		/* the client, for placing */
+	unsigned int nr_placed;	/* pieces asked for */
 	struct source_piece here;
 	int error;		/* of the first page after it */
 	struct source_piece ahead;	/* asked for; size 0: nothing */

@@ -48,7 +48,7 @@
 #define PROTO_CHUNK_PAGES 16u
 #define PROTO_CHUNK (PROTO_CHUNK_PAGES * SGX_PAGE_SIZE)
 /* The same of PLACE: long enough to be rare, short enough to stay in a cache. */
-#define PROTO_PLACE_CHUNK (128 * SGX_PAGE_SIZE)
+#define PROTO_PLACE_CHUNK (128ull * SGX_PAGE_SIZE)
 /* An ADD_PAGES that is served as fast as a leaf: so few that others can wait for it. */
 #define PROTO_SHORT_SOURCE (4 * SGX_PAGE_SIZE)
 

@@ -47,14 +47,26 @@ static uint64_t unoccupied(const struct source *s, uint64_t offset, uint64_t siz
 	return size;
 }
 
+/*
+ * Short at first, so that measuring begins soon, and long later, because it takes more to wake
+ * the client than to write a page.
+ */
+static uint64_t piece_size(const struct source *s)
+{
+	const unsigned int nr_short = 4, max_doubled = 2;
+	const unsigned int doubled = s->nr_placed / nr_short;
+
+	return PROTO_PLACE_CHUNK << (doubled < max_doubled ? doubled : max_doubled);
+}
+
 /* How much can be placed from @offset on; 0: do not. */
 static uint64_t placeable(const struct source *s, uint64_t offset, uint64_t left)
 {
 	/* Handing out the file, and cleaning up, are worth it for many pages only. */
 	if (!s->can_place || (!s->has_file && left <= PROTO_CHUNK))
 		return 0;
-	if (left > PROTO_PLACE_CHUNK)
-		left = PROTO_PLACE_CHUNK;
+	if (left > piece_size(s))
+		left = piece_size(s);
 	return unoccupied(s, offset, left);
 }
 
@@ -83,6 +95,7 @@ static int ask(struct source *s, uint64_t uaddr, uint64_t offset, uint64_t left)
 		.offset = offset,
 		.is_placed = placed,
 	};
+	s->nr_placed += placed != 0;
 	if (placed)
 		return ask_to_place(s);
 	return call_ask(s->call, &(struct proto_frame){ .kind = PROTO_SOURCE, .addr = uaddr,

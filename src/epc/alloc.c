@@ -73,6 +73,11 @@ static uint32_t near_node(struct sgx_epc_pool *pool)
 	return epc_node_find(pool, pool->port.node(pool->port.ctx));
 }
 
+static inline bool is_cached(const struct sgx_epc_page *page)
+{
+	return atomic_load_explicit(&page->state, memory_order_relaxed) == EPC_PAGE_CACHED;
+}
+
 /*
  * Inside a cache: its latest page; NULL when it is empty, or that page is not what
  * it should be, which is how one would be found that two threads freed at once.
@@ -80,15 +85,22 @@ static uint32_t near_node(struct sgx_epc_pool *pool)
 static inline struct sgx_epc_page *cache_take(struct sgx_epc_cache *cache,
 					      const struct sgx_epc_owner *owner)
 {
-	const uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
-	struct sgx_epc_page *page;
+	struct sgx_epc_page *page = atomic_load_explicit(&cache->latest, memory_order_relaxed);
 
-	if (!nr)
-		return NULL;
-	page = cache->pages[nr - 1];
-	if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CACHED)
-		return NULL;
-	atomic_store_explicit(&cache->nr, nr - 1, memory_order_relaxed);
+	if (page) {
+		if (!is_cached(page))
+			return NULL;
+		atomic_store_explicit(&cache->latest, NULL, memory_order_relaxed);
+	} else {
+		const uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
+
+		if (!nr)
+			return NULL;
+		page = cache->pages[nr - 1];
+		if (!is_cached(page))
+			return NULL;
+		atomic_store_explicit(&cache->nr, nr - 1, memory_order_relaxed);
+	}
 	page->owner = owner;
 	epc_page_set(cache->pool, page, EPC_PAGE_CACHED, EPC_PAGE_CLEAN);
 	return page;
@@ -377,34 +389,45 @@ static inline bool is_clean(const struct sgx_epc_page *page)
 	return atomic_load_explicit(&page->state, memory_order_relaxed) == EPC_PAGE_CLEAN;
 }
 
-/*
- * The gate again, without a lock: inside a cache nobody can report @page as
- * poisoned, and two frees of a page at once are found when it is handed out.
- * Its owner is no more charged.  Return: false when @page cannot enter this way,
- * or there is no room.
- */
-static inline bool cache_put(struct sgx_epc_cache *cache, struct sgx_epc_page *page)
+/* Inside a cache: room for @latest besides the one that comes, if it is there. */
+static inline bool make_room(struct sgx_epc_cache *cache, struct sgx_epc_page *latest)
 {
 	const uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
 
-	if (!is_clean(page) || nr == cache->size)
+	if (!latest)
+		return true;
+	if (nr + 1 == cache->size)
+		return false;
+	cache->pages[nr] = latest;
+	atomic_store_explicit(&cache->nr, nr + 1, memory_order_relaxed);
+	return true;
+}
+
+/*
+ * The gate again, without a lock: inside a cache nobody can report @page, which is
+ * CLEAN, as poisoned, and two frees of a page at once are found when it is handed
+ * out.  Its owner is no more charged.  Return: false when there is no room.
+ */
+static inline bool cache_put(struct sgx_epc_cache *cache, struct sgx_epc_page *page)
+{
+	if (!make_room(cache, atomic_load_explicit(&cache->latest, memory_order_relaxed)))
 		return false;
 	page->owner = NULL;
 	epc_page_set(cache->pool, page, EPC_PAGE_CLEAN, EPC_PAGE_CACHED);
-	cache->pages[nr] = page;
-	atomic_store_explicit(&cache->nr, nr + 1, memory_order_relaxed);
+	atomic_store_explicit(&cache->latest, page, memory_order_relaxed);
 	return true;
 }
 
 /* The whole fast path.  Return: false when it is not enough, or something is wrong. */
 static inline bool put_fast(struct sgx_epc_cache *cache, struct sgx_epc_page *page)
 {
-	bool done;
+	bool done = false;
 
-	/* Only one that somebody has has an owner. */
-	if (!is_clean(page) || is_charged(page->owner) || !epc_cache_try_enter(cache))
+	if (!epc_cache_try_enter(cache))
 		return false;
-	done = cache_put(cache, page);
+	/* Only one that somebody has has an owner. */
+	if (is_clean(page) && !is_charged(page->owner))
+		done = cache_put(cache, page);
 	epc_cache_leave(cache);
 	return done;
 }
@@ -417,11 +440,13 @@ static bool put_through(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache,
 	bool done = false;
 
 	epc_cache_enter(cache);
-	if (atomic_load_explicit(&cache->node, memory_order_relaxed) ==
-	    epc_page_node(pool, page)) {
-		if (atomic_load_explicit(&cache->nr, memory_order_relaxed) == cache->size)
-			epc_cache_flush(pool, cache, cache->size / 2);
+	if (is_clean(page) && atomic_load_explicit(&cache->node, memory_order_relaxed) ==
+				      epc_page_node(pool, page)) {
 		done = cache_put(cache, page);
+		if (!done) {
+			epc_cache_flush(pool, cache, cache->size / 2);
+			done = cache_put(cache, page);
+		}
 	}
 	epc_cache_leave(cache);
 	if (done && owner)

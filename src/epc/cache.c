@@ -73,27 +73,46 @@ void epc_caches_return(struct sgx_epc_pool *pool)
 
 static uint32_t nr_in(const struct sgx_epc_cache *cache)
 {
-	return atomic_load_explicit(&cache->nr, memory_order_relaxed);
+	return atomic_load_explicit(&cache->nr, memory_order_relaxed) +
+	       (atomic_load_explicit(&cache->latest, memory_order_relaxed) != NULL);
+}
+
+/* All pages into pages[].  Return: how many. */
+static uint32_t settle(struct sgx_epc_cache *cache)
+{
+	struct sgx_epc_page *latest = atomic_load_explicit(&cache->latest, memory_order_relaxed);
+	uint32_t nr = atomic_load_explicit(&cache->nr, memory_order_relaxed);
+
+	if (latest) {
+		cache->pages[nr++] = latest;
+		atomic_store_explicit(&cache->latest, NULL, memory_order_relaxed);
+		atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
+	}
+	return nr;
 }
 
 void epc_cache_flush(struct sgx_epc_pool *pool, struct sgx_epc_cache *cache, uint32_t keep)
 {
 	struct epc_node *node = atomic_load_explicit(&cache->node, memory_order_relaxed);
-	uint32_t nr = nr_in(cache);
+	const uint32_t nr = settle(cache);
+	const uint32_t out = nr > keep ? nr - keep : 0;
+	uint32_t i;
 
-	if (nr <= keep)
+	if (!out)
 		return;
 	epc_lock(&node->lock, &pool->port);
-	node->nr_out -= nr - keep;
+	node->nr_out -= out;
 	/* Least recently used first, so that the list too begins with the latest. */
-	while (nr > keep) {
-		struct sgx_epc_page *page = cache->pages[--nr];
+	for (i = 0; i < out; i++) {
+		struct sgx_epc_page *page = cache->pages[i];
 
 		if (atomic_load_explicit(&page->state, memory_order_relaxed) != EPC_PAGE_CACHED)
 			epc_bug(pool, page, __func__);
 		epc_node_take_in(pool, node, page, EPC_PAGE_CACHED, false);
 	}
-	atomic_store_explicit(&cache->nr, nr, memory_order_relaxed);
+	for (i = 0; i < keep; i++)
+		cache->pages[i] = cache->pages[out + i];
+	atomic_store_explicit(&cache->nr, keep, memory_order_relaxed);
 	epc_unlock(&node->lock);
 }
 
@@ -160,7 +179,7 @@ void epc_cache_drop(struct sgx_epc_pool *pool, const struct sgx_epc_page *page)
 	uint32_t i, nr;
 
 	for (cache = pool->caches.all; cache < pool->caches.all + pool->caches.nr; cache++) {
-		nr = nr_in(cache);
+		nr = settle(cache);
 		for (i = 0; i < nr; i++) {
 			if (cache->pages[i] != page)
 				continue;

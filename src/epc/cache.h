@@ -35,10 +35,15 @@ enum {
 struct sgx_epc_cache {
 	_Alignas(128) atomic_bool busy;	/* its owner is inside */
 	_Atomic uint8_t attention;	/* EPC_CACHE_* */
-	_Atomic uint32_t nr;		/* written inside, read anywhere */
+	_Atomic uint32_t nr;		/* in pages[]; written inside, read anywhere */
 	uint32_t size;			/* constant, as is the next */
 	struct sgx_epc_pool *pool;
 	_Atomic(struct epc_node *) node;	/* of all pages; written inside, read anywhere */
+	/*
+	 * Came last and goes first, beside pages[]: who gives one back and takes one
+	 * again does not have to wait for nr to go through memory each time.
+	 */
+	_Atomic(struct sgx_epc_page *) latest;
 	struct sgx_epc_page *pages[EPC_CACHE_MAX];
 };
 

@@ -8,12 +8,14 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "client.h"
 #include "sys.h"
 
 #define NSIG_KERNEL 64
+#define BIT(sig) (1ull << ((sig) - 1))
 #define PASSED_FLAGS (SA_RESTART | SA_NOCLDSTOP | SA_NOCLDWAIT)
 
 static struct client_action actions[NSIG_KERNEL + 1];	/* guarded by the lock */
@@ -136,6 +138,22 @@ CLIENT_EXPORT int sigaction(int sig, const struct sigaction *new, struct sigacti
 	return do_sigaction(sig, new, old);
 }
 
+/* Those whose handlers siginterrupt() wants to end system calls. */
+static _Atomic uint64_t interrupting;
+
+void client_signal_interrupts(int sig, bool interrupts)
+{
+	if (interrupts)
+		atomic_fetch_or(&interrupting, BIT(sig));
+	else
+		atomic_fetch_and(&interrupting, ~BIT(sig));
+}
+
+static int restart_of(int sig)
+{
+	return sig >= 1 && sig <= NSIG_KERNEL && (interrupting & BIT(sig)) ? 0 : SA_RESTART;
+}
+
 static __sighandler_t set_signal(int sig, __sighandler_t handler, int flags)
 {
 	struct sigaction new = { .sa_handler = handler, .sa_flags = flags }, old;
@@ -147,13 +165,13 @@ static __sighandler_t set_signal(int sig, __sighandler_t handler, int flags)
 
 CLIENT_EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
 {
-	return set_signal(sig, handler, SA_RESTART);
+	return set_signal(sig, handler, restart_of(sig));
 }
 
 CLIENT_EXPORT __sighandler_t bsd_signal(int sig, __sighandler_t handler);
 CLIENT_EXPORT __sighandler_t bsd_signal(int sig, __sighandler_t handler)
 {
-	return set_signal(sig, handler, SA_RESTART);
+	return set_signal(sig, handler, restart_of(sig));
 }
 
 CLIENT_EXPORT __sighandler_t sysv_signal(int sig, __sighandler_t handler)

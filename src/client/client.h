@@ -514,6 +514,9 @@ CLIENT_SIGSAFE void client_deliver(struct client_thread *thread, int sig, siginf
 /** client_is_sync() - signals of processor exceptions: not blocked while the program runs. */
 CLIENT_SIGSAFE bool client_is_sync(int sig);
 
+/** client_signal_interrupts() - do handlers that signal() installs for @sig end system calls? */
+void client_signal_interrupts(int sig, bool interrupts);
+
 /** client_actions_adopt() - take over handlers that libc installed with a thread. */
 void client_actions_adopt(void);
 

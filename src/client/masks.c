@@ -410,7 +410,7 @@ CLIENT_EXPORT int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict
 
 	if (!next)
 		next = NEXT(sigtimedwait);
-	mask = make_real(set ? first_word(set) : 0);
+	mask = make_real(first_word(set));
 	ret = next(set, info, timeout);
 	make_ours(mask);
 	return ret;

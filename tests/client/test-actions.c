@@ -508,6 +508,65 @@ static void sigsuspend_waits_and_restores(void **state)
 	set_default(SIGUSR1);
 }
 
+/* --- functions of old ------------------------------------------------------------------ */
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+static void functions_of_system_v_do_as_ever(void **state)
+{
+	static const int sigs[] = { SIGUSR1, SIGSEGV };
+
+	for (unsigned int i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
+		const int sig = sigs[i];
+
+		set_action(sig, count, 0);
+		assert_int_equal(sighold(sig), 0);
+		assert_blocked(sig, 1);
+		raise(sig);
+		assert_int_equal(nr_calls, 0);
+		assert_int_equal(sigrelse(sig), 0);
+		assert_int_equal(nr_calls, 1);
+		assert_ptr_equal(sigset(sig, SIG_HOLD), count);
+		assert_blocked(sig, 1);
+		assert_ptr_equal(sigset(sig, count_second), SIG_HOLD);
+		assert_blocked(sig, 0);
+		raise(sig);
+		assert_int_equal(nr_second, 1);
+		assert_int_equal(sigignore(sig), 0);
+		raise(sig);
+		assert_int_equal(nr_second, 1);
+		assert_ptr_equal(sigset(sig, SIG_DFL), SIG_IGN);
+	}
+	assert_int_equal(sighold(-1), -1);
+	assert_ptr_equal(sigset(SIGKILL, count), SIG_ERR);
+}
+
+static void functions_of_bsd_do_as_ever(void **state)
+{
+	struct sigaction got;
+	int old;
+
+	set_action(SIGSEGV, count, 0);
+	old = sigblock(1 << (SIGSEGV - 1));
+	assert_int_equal(siggetmask(), old | 1 << (SIGSEGV - 1));
+	raise(SIGSEGV);
+	assert_int_equal(nr_calls, 0);
+	assert_int_equal(sigpause(SIGSEGV), -1);
+	assert_int_equal(nr_calls, 1);
+	assert_int_equal(sigsetmask(old), old | 1 << (SIGSEGV - 1));
+	assert_int_equal(siginterrupt(SIGSEGV, 1), 0);
+	signal(SIGSEGV, count);
+	assert_int_equal(sigaction(SIGSEGV, NULL, &got), 0);
+	assert_int_equal(got.sa_flags & SA_RESTART, 0);
+	assert_int_equal(siginterrupt(SIGSEGV, 0), 0);
+	assert_int_equal(sigaction(SIGSEGV, NULL, &got), 0);
+	assert_int_equal(got.sa_flags & SA_RESTART, SA_RESTART);
+	set_default(SIGSEGV);
+}
+
+#pragma GCC diagnostic pop
+
 /* --- masks of exception signals ------------------------------------------------------------ */
 
 static sigset_t only(int sig)
@@ -1380,6 +1439,8 @@ int main(void)
 		cmocka_unit_test(jumping_out_restores_the_mask),
 		cmocka_unit_test(sigsuspend_waits_and_restores),
 		cmocka_unit_test(nor_with_nodefer),
+		cmocka_unit_test(functions_of_system_v_do_as_ever),
+		cmocka_unit_test(functions_of_bsd_do_as_ever),
 		cmocka_unit_test(blocked_exception_signals_wait_and_are_pending),
 		cmocka_unit_test(mask_of_an_action_holds_exception_signals),
 		cmocka_unit_test(exception_signal_waits_for_its_own_handler),

@@ -16,7 +16,7 @@ static struct sgx_epc_pool *pool;	/* the latest */
 static pthread_t owner;
 static _Thread_local unsigned int depth;
 
-static bool others_run;
+static _Atomic bool others_run;
 
 void steps_beside_others(bool yes)
 {
@@ -96,7 +96,9 @@ STEP(bool, sgx_encl_free_epc_page,
      (struct sgx_epc_pool *p, struct sgx_epc_page *page, const char *site), (p, page, site))
 STEP(uint64_t, sgx_epc_sanitize, (struct sgx_epc_pool *p, const atomic_bool *stop), (p, stop))
 STEP(uint64_t, sgx_epc_reclaim, (struct sgx_epc_pool *p, uint64_t nr), (p, nr))
-STEP(uint64_t, sgx_epc_reclaim_ahead, (struct sgx_epc_pool *p, uint64_t nr), (p, nr))
+STEP(uint64_t, sgx_epc_reclaim_ahead,
+     (struct sgx_epc_pool *p, uint64_t nr, bool (*is_over)(void *), void *ctx),
+     (p, nr, is_over, ctx))
 STEP_VOID(sgx_epc_reclaim_background, (struct sgx_epc_pool *p, const atomic_bool *stop), (p, stop))
 STEP(int, sgx_epc_poison, (struct sgx_epc_pool *p, uint64_t pa), (p, pa))
 STEP(int, sgx_epc_usage_get, (struct sgx_epc_pool *p), (p))
@@ -127,6 +129,7 @@ STEP(int, sgx_encl_einit,
      (struct sgx_encl *encl, const struct sgx_sigstruct *sigstruct, const uint64_t hash[4],
       struct isa_outcome *outcome),
      (encl, sigstruct, hash, outcome))
+STEP(bool, sgx_encl_load_ahead, (struct sgx_encl *encl, uint64_t offset), (encl, offset))
 STEP(int, sgx_encl_fault,
      (struct sgx_encl *encl, uint64_t offset, uint8_t prot, void *by,
       struct sgx_encl_page_info *out),

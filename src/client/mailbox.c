@@ -27,8 +27,13 @@ static uint32_t this_cpu(void)
 	return limit & CPU_MASK;
 }
 
+static uint32_t ours(const struct client_encl *encl, enum proto_slot_state state)
+{
+	return state | (uint32_t)encl->number << PROTO_SLOT_OWNER_SHIFT;
+}
+
 /* Threads begin at different slots, so that they do not meet. */
-static struct proto_slot *claim(struct proto_mailbox *box)
+static struct proto_slot *claim(const struct client_encl *encl, struct proto_mailbox *box)
 {
 	const uintptr_t first = (uintptr_t)&first >> 12;
 
@@ -37,18 +42,20 @@ static struct proto_slot *claim(struct proto_mailbox *box)
 		uint32_t expected = PROTO_SLOT_FREE;
 
 		if (atomic_load_explicit(&slot->state, memory_order_relaxed) == PROTO_SLOT_FREE &&
-		    atomic_compare_exchange_strong(&slot->state, &expected, PROTO_SLOT_CLAIMED))
+		    atomic_compare_exchange_strong(&slot->state, &expected,
+						   ours(encl, PROTO_SLOT_CLAIMED)))
 			return slot;
 	}
 	return NULL;
 }
 
 /* Return: false when nobody is going to look, and it was taken back. */
-static bool post(struct proto_mailbox *box, struct proto_slot *slot)
+static bool post(const struct client_encl *encl, struct proto_mailbox *box,
+		 struct proto_slot *slot)
 {
-	uint32_t expected = PROTO_SLOT_POSTED;
+	uint32_t expected = ours(encl, PROTO_SLOT_POSTED);
 
-	atomic_store(&slot->state, PROTO_SLOT_POSTED);
+	atomic_store(&slot->state, expected);
 	atomic_fetch_add(&box->bell, 1);
 	switch (atomic_load(&box->state)) {
 	case PROTO_BOX_AWAKE:
@@ -63,7 +70,8 @@ static bool post(struct proto_mailbox *box, struct proto_slot *slot)
 
 static bool is_done(struct proto_slot *slot)
 {
-	return atomic_load_explicit(&slot->state, memory_order_acquire) == PROTO_SLOT_DONE;
+	return (atomic_load_explicit(&slot->state, memory_order_acquire) & PROTO_SLOT_STATE) ==
+	       PROTO_SLOT_DONE;
 }
 
 /* Where both run on one processor, looking would only keep the server from it. */
@@ -90,7 +98,7 @@ static bool wait(const struct client_encl *encl, struct proto_slot *slot)
 
 	for (;;) {
 		state = atomic_fetch_or(&slot->state, PROTO_SLOT_WAITS);
-		if ((state & ~PROTO_SLOT_WAITS) == PROTO_SLOT_DONE)
+		if ((state & PROTO_SLOT_STATE) == PROTO_SLOT_DONE)
 			return true;
 		sys_call6(SYS_futex, (long)&slot->state, FUTEX_WAIT, state | PROTO_SLOT_WAITS,
 			  (long)&patience, 0, 0);
@@ -106,14 +114,14 @@ bool client_mailbox_fault(const struct client_encl *encl, uint64_t page, int pro
 
 	if (atomic_load_explicit(&box->state, memory_order_relaxed) == PROTO_BOX_CLOSED)
 		return false;
-	slot = claim(box);
+	slot = claim(encl, box);
 	if (!slot)
 		return false;
 	atomic_store_explicit(&slot->la, page, memory_order_relaxed);
 	atomic_store_explicit(&slot->prot, (uint64_t)prot, memory_order_relaxed);
 	atomic_store_explicit(&slot->number, encl->number, memory_order_relaxed);
 	atomic_store_explicit(&slot->cpu, this_cpu(), memory_order_relaxed);
-	if (!post(box, slot))
+	if (!post(encl, box, slot))
 		return false;
 	if (!spin(box, slot) && !wait(encl, slot))
 		*result = -ENODEV;

@@ -280,6 +280,9 @@ int spaces_join(struct device *dev, const int uffds[2], uint64_t alias, bool aga
  */
 bool spaces_have(struct device *dev, uint64_t number);
 
+/** spaces_have_like() - does a process live whose number's bits of @mask are @number? */
+bool spaces_have_like(struct device *dev, uint64_t number, uint64_t mask);
+
 /* Whose access a fault is for. */
 struct toucher {
 	uint64_t number;	/* the process's; one that none has is nobody's */

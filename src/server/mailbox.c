@@ -74,15 +74,31 @@ static uint64_t now_ns(void)
 
 /* --- serving -------------------------------------------------------------------- */
 
+static uint32_t in_state(uint32_t slot, enum proto_slot_state state)
+{
+	return (slot & ~PROTO_SLOT_STATE) | state;
+}
+
 static bool take(struct proto_slot *slot)
 {
 	uint32_t state = atomic_load_explicit(&slot->state, memory_order_acquire);
 
-	while ((state & ~PROTO_SLOT_WAITS) == PROTO_SLOT_POSTED)
+	while ((state & PROTO_SLOT_STATE) == PROTO_SLOT_POSTED)
 		if (atomic_compare_exchange_weak(&slot->state, &state,
-						 PROTO_SLOT_TAKEN | (state & PROTO_SLOT_WAITS)))
+						 in_state(state, PROTO_SLOT_TAKEN)))
 			return true;
 	return false;
+}
+
+static void answer(struct proto_slot *slot)
+{
+	uint32_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak(&slot->state, &state,
+					     in_state(state & ~PROTO_SLOT_WAITS, PROTO_SLOT_DONE)))
+		;
+	if (state & PROTO_SLOT_WAITS)
+		wake(&slot->state);
 }
 
 /* Each field is looked at once. */
@@ -94,8 +110,7 @@ static void serve(struct device *dev, struct proto_slot *slot)
 
 	atomic_store_explicit(&slot->result, (int32_t)call_fault(dev, la, prot, number),
 			      memory_order_relaxed);
-	if (atomic_exchange(&slot->state, PROTO_SLOT_DONE) & PROTO_SLOT_WAITS)
-		wake(&slot->state);
+	answer(slot);
 }
 
 /*
@@ -187,10 +202,36 @@ static bool is_over(void *ctx)
 
 /* --- opening and closing ---------------------------------------------------------- */
 
+static bool is_full(struct proto_mailbox *box)
+{
+	for (unsigned int i = 0; i < PROTO_NR_SLOTS; i++)
+		if (!atomic_load_explicit(&box->slots[i].state, memory_order_relaxed))
+			return false;
+	return true;
+}
+
+/* One that is TAKEN will be DONE. */
+static void free_of_the_dead(struct device *dev)
+{
+	struct proto_mailbox *box = box_of(dev);
+
+	for (unsigned int i = 0; i < PROTO_NR_SLOTS; i++) {
+		uint32_t state = atomic_load(&box->slots[i].state);
+		const uint32_t owner = state >> PROTO_SLOT_OWNER_SHIFT;
+
+		if (owner && (state & PROTO_SLOT_STATE) != PROTO_SLOT_TAKEN &&
+		    !spaces_have_like(dev, owner, UINT32_MAX >> PROTO_SLOT_OWNER_SHIFT))
+			atomic_compare_exchange_strong(&box->slots[i].state, &state,
+						       PROTO_SLOT_FREE);
+	}
+}
+
 void mailboxes_open(struct mailboxes *m, struct device *dev)
 {
 	bool opened = false;
 
+	if (is_full(box_of(dev)))
+		free_of_the_dead(dev);
 	pthread_mutex_lock(&m->lock);
 	if (!dev->mailbox_is_open && m->nr_open < MAX_OPEN) {
 		m->open[m->nr_open++] = dev;

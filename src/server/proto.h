@@ -152,7 +152,8 @@ struct proto_data {
  *
  * Only where the box is not CLOSED; otherwise, and where all slots are occupied, the
  * fault is a call.  Who finds it CLOSED after ringing takes the post back if that was
- * not taken.  A process that is killed while it waits leaves its slot occupied.
+ * not taken.  A slot's state says all along which process occupies it: where all are occupied, a
+ * fault that is a call has those freed whose process is gone.
  */
 enum proto_slot_state {
 	PROTO_SLOT_FREE,
@@ -162,7 +163,9 @@ enum proto_slot_state {
 	PROTO_SLOT_DONE,	/* answered */
 };
 
+#define PROTO_SLOT_STATE 0x7fu	/* of the word: the state itself */
 #define PROTO_SLOT_WAITS 0x80u	/* in POSTED or TAKEN: the client sleeps, wake it */
+#define PROTO_SLOT_OWNER_SHIFT 8	/* not in FREE: low bits of the process's number; 0: it has none */
 
 struct proto_slot {
 	_Alignas(64) _Atomic uint32_t state;

@@ -86,6 +86,18 @@ bool spaces_have(struct device *dev, uint64_t number)
 	return found;
 }
 
+bool spaces_have_like(struct device *dev, uint64_t number, uint64_t mask)
+{
+	const struct space *space;
+	bool found = false;
+
+	pthread_mutex_lock(&dev->spaces_lock);
+	for (space = dev->spaces; space && !found; space = space->next)
+		found = (space->number & mask) == number && !is_dead(space);
+	pthread_mutex_unlock(&dev->spaces_lock);
+	return found;
+}
+
 static void forget(struct space **p)
 {
 	struct space *space = *p;

@@ -558,6 +558,60 @@ static void processes_that_ended_cost_nothing(void **state)
 	close(sock);
 }
 
+/* Slots with the process @number in them. */
+static void occupy(struct proto_mailbox *box, unsigned int first, unsigned int end, uint32_t number)
+{
+	static const enum proto_slot_state states[] = {
+		PROTO_SLOT_CLAIMED, PROTO_SLOT_POSTED, PROTO_SLOT_DONE,
+	};
+
+	for (unsigned int i = first; i < end; i++)
+		atomic_store(&box->slots[i].state,
+			     (uint32_t)states[i % 3] | number << PROTO_SLOT_OWNER_SHIFT);
+}
+
+static unsigned int nr_free(struct proto_mailbox *box, unsigned int first, unsigned int end)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = first; i < end; i++)
+		nr += !atomic_load(&box->slots[i].state);
+	return nr;
+}
+
+/* Of the processes that occupy the mailbox one lives, one has ended, and one never was known. */
+static void the_mailbox_is_not_occupied_by_who_ended(void **state)
+{
+	const unsigned int third = PROTO_NR_SLOTS / 3;
+	struct machine *m = *state;
+	struct proto_mailbox *box;
+	struct view v;
+	int status;
+	pid_t pid;
+
+	view(&v, open_filled(m));
+	box = &((struct proto_shared *)(uintptr_t)v.a.shared)->mailbox;
+	pid = fork();
+	if (!pid)
+		join_and_end(v.sock);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+
+	/* Numbers are given in order. */
+	occupy(box, 0, third, 1);
+	occupy(box, third, 2 * third, 2);
+	occupy(box, 2 * third, PROTO_NR_SLOTS - 1, 0);
+	/* While there is room there is no need to look. */
+	assert_int_equal(raw_fault(v.sock, elrange(), 0), 0);
+	assert_int_equal(nr_free(box, 0, PROTO_NR_SLOTS - 1), 0);
+	occupy(box, PROTO_NR_SLOTS - 1, PROTO_NR_SLOTS, 0);
+	assert_int_equal(raw_fault(v.sock, elrange(), 0), 0);
+	assert_int_equal(nr_free(box, 0, third), 0);
+	assert_int_equal(nr_free(box, third, 2 * third), third);
+	assert_int_equal(nr_free(box, 2 * third, PROTO_NR_SLOTS), 0);
+	close_view(&v);
+}
+
 static void pages_go_while_processes_end(void **state)
 {
 	struct machine *m = *state;
@@ -636,6 +690,7 @@ int main(void)
 		CASE(a_page_there_is_no_room_for_is_waited_for),
 		cmocka_unit_test(a_page_that_cannot_be_reloaded_is_the_abort_page),
 		CASE(processes_that_ended_cost_nothing),
+		CASE(the_mailbox_is_not_occupied_by_who_ended),
 		CASE(pages_go_while_processes_end),
 		CASE(released_while_the_pager_is_busy_with_it),
 	};

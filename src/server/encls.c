@@ -296,8 +296,10 @@ static int mm_zap(void *ctx, void *cookie, const struct epc_mm_page *pages, unsi
 			      memory_order_relaxed);
 	taken = withdrawer_take(&p->withdrawer, dev->mem.pages_fd, placed, n);
 	atomic_store_explicit(&dev->mem.shared->mailbox.busy, 0, memory_order_relaxed);
-	for (unsigned int i = 0; i < taken; i++)
+	for (unsigned int i = 0; i < taken; i++) {
 		place(&p->placed[(uint64_t)(placed[i].to - p->arena) / SGX_PAGE_SIZE], NULL);
+		processor_used(p, placed[i].to);
+	}
 	return taken == n ? 0 : -ENOMEM;
 }
 

@@ -61,6 +61,7 @@ struct processor {
 	uint8_t *arena;
 	size_t arena_size;
 	struct placement *placed;	/* by frame */
+	_Atomic uint32_t *nr_uses;	/* by large page of the arena: see processor_used() */
 	struct isa_section section;
 	struct withdrawer withdrawer;
 };
@@ -69,6 +70,9 @@ static inline uint8_t *processor_arena(const struct processor *p, uint64_t frame
 {
 	return p->arena + frame * SGX_PAGE_SIZE;
 }
+
+/** processor_used() - a page came to have its @contents in the arena; more will. */
+void processor_used(struct processor *p, const uint8_t *contents);
 
 /** processor_page() - the contents of EPC page @frame, where they are now. */
 void *processor_page(struct processor *p, uint64_t frame);

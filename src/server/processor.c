@@ -11,11 +11,35 @@
 
 #define EPC_PHYS 0x4000000000ull
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25	/* Linux 6.1 */
+#endif
+
+#define LARGE_PAGE (2ull << 20)
+#define MANY_USES 64u
+
 void *processor_page(struct processor *p, uint64_t frame)
 {
 	uint8_t *memory = atomic_load_explicit(&p->placed[frame].memory, memory_order_acquire);
 
 	return memory ? memory : processor_arena(p, frame);
+}
+
+/*
+ * Where pages come and go it is another frame each time, of which no translation is in
+ * the processor; so it should be a large one.  But a loaded enclave has only what one page
+ * in 500 holds here, and made large from the start that would be as much memory again.
+ */
+void processor_used(struct processor *p, const uint8_t *contents)
+{
+	const uintptr_t arena = (uintptr_t)p->arena;
+	const uintptr_t large = (uintptr_t)contents & ~(uintptr_t)(LARGE_PAGE - 1);
+	const uintptr_t first = arena & ~(uintptr_t)(LARGE_PAGE - 1);
+	_Atomic uint32_t *uses = &p->nr_uses[(large - first) / LARGE_PAGE];
+
+	if (atomic_fetch_add_explicit(uses, 1, memory_order_relaxed) == MANY_USES &&
+	    large >= arena && large + LARGE_PAGE <= arena + p->arena_size)
+		madvise((void *)large, LARGE_PAGE, MADV_COLLAPSE);
 }
 
 static void *epc_page(void *ctx, uint64_t frame)
@@ -88,12 +112,11 @@ int processor_create(struct processor *p, const struct server_config *config)
 		p->arena = NULL;
 		return -ENOMEM;
 	}
-	/* Where pages come and go it is another frame each time: translations would not last. */
-	madvise(p->arena, p->arena_size, MADV_HUGEPAGE);
 	p->placed = calloc(p->section.nr_pages, sizeof(*p->placed));
+	p->nr_uses = calloc(p->arena_size / LARGE_PAGE + 2, sizeof(*p->nr_uses));
 	ret = withdrawer_init(&p->withdrawer);
 	if (!ret)
-		ret = p->placed ? power_on(p, config) : -ENOMEM;
+		ret = p->placed && p->nr_uses ? power_on(p, config) : -ENOMEM;
 	if (ret)
 		processor_destroy(p);
 	return ret;
@@ -105,6 +128,7 @@ void processor_destroy(struct processor *p)
 	if (p->placed)
 		withdrawer_finish(&p->withdrawer);
 	free(p->placed);
+	free(p->nr_uses);
 	if (p->arena)
 		munmap(p->arena, p->arena_size);
 	*p = (struct processor){ 0 };

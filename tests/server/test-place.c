@@ -4,6 +4,8 @@
  * itself, as well-behaved ones do and otherwise.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -371,6 +373,49 @@ static void what_was_not_placed_is_zero(void **state)
 	finish(&p);
 }
 
+/* Of this process, which is the server. */
+static uint64_t anonymous_kib(void)
+{
+	FILE *f = fopen("/proc/self/status", "r");
+	uint64_t kib = 0;
+	char line[256];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		sscanf(line, "RssAnon: %" SCNu64, &kib);
+	fclose(f);
+	return kib;
+}
+
+/* Frames of pages that are in the file take none, wherever those of VA pages lie. */
+static void a_loaded_enclave_takes_its_memory_once(void **state)
+{
+	const uint64_t nr_pages = 6144, per_call = 256;
+	uint8_t *src = aligned_alloc(PAGE, per_call * PAGE);
+	struct sgx_secs secs;
+	struct machine m;
+	uint64_t before;
+	int sock;
+
+	(void)state;
+#ifdef __SANITIZE_THREAD__
+	skip();		/* it keeps books on what is in files, too */
+#endif
+	machine_start(&m, 8192);
+	sock = raw_open(&m);
+	isa_fixture_default_secs(&secs);
+	secs.size = 32 << 20;
+	assert_int_equal(raw_create(sock, &secs), 0);
+	memset(src, 1, per_call * PAGE);
+	before = anonymous_kib();
+	for (uint64_t i = 0; i < nr_pages; i += per_call)
+		assert_int_equal(raw_add_pages(sock, i * PAGE, src, per_call * PAGE, R_PAGE, 0), 0);
+	assert_in_range(anonymous_kib(), 0, before + nr_pages * PAGE / 1024 / 3);
+	close(sock);
+	free(src);
+	machine_stop(&m);
+}
+
 /* With its descriptors, as always. */
 static int teardown(void **state)
 {
@@ -393,6 +438,7 @@ int main(void)
 		test(a_client_may_leave_while_it_places),
 		test(lies_about_what_was_placed_harm_the_liar),
 		test(what_was_not_placed_is_zero),
+		cmocka_unit_test(a_loaded_enclave_takes_its_memory_once),
 	};
 
 	return cmocka_run_group_tests_name("server place", tests, NULL, NULL);

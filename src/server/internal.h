@@ -124,8 +124,12 @@ struct encl_memory {
 	struct proto_shared *shared;
 	uint16_t *mirror;
 	size_t shared_size;
-	/* Places known to have memory, and so has the mirror up to an entry; see encl_memory_back(). */
-	uint64_t backed, backed_end, mirror_backed;
+	/*
+	 * Places known to have memory, and so has the mirror up to an entry; see encl_memory_back().
+	 * Under the enclave's lock, but for the end, which anybody may take back.
+	 */
+	uint64_t backed, mirror_backed;
+	_Atomic uint64_t backed_end;
 	uint64_t look_ahead;		/* pages */
 };
 

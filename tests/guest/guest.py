@@ -18,6 +18,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 # Linux 6.12 uses it, and then dies of a double fault in every QEMU 7.2.
 CPU = ("Skylake-Client-v4,-pcid,-x2apic,-tsc-deadline,-invpcid,-rdseed,-spec-ctrl,-3dnowprefetch,"
        "-xsavec,-xsaves,-cx16")
+# A boot that is the same each time: time is counted in instructions, randomness has a seed.
+REPEATABLE = ["-icount", "shift=3,sleep=off", "-rtc", "base=2024-01-01,clock=vm", "-seed", "1"]
 INTERRUPTS = 0x200  # in RFLAGS
 LIMIT = 240  # seconds for one guest; a loaded machine is slow
 
@@ -69,7 +71,7 @@ class Guest:
     """One boot.  With-statement; everything it made is gone at the end."""
 
     def __init__(self, surroundings, main, devices=("swsgx-epc,id=epc0,size=64M",), append="",
-                 files=(), memory="1G", smp=1, more=(), reboots=False):
+                 files=(), memory="1G", smp=1, more=(), reboots=False, under=()):
         self.dir = tempfile.mkdtemp(prefix="swsgx-guest.")
         overlay = os.path.join(self.dir, "files")
         os.makedirs(overlay)
@@ -81,7 +83,7 @@ class Guest:
         initrd = os.path.join(self.dir, "initrd")
         tool("initramfs", initrd, overlay)
 
-        self.command = [surroundings.qemu, "-machine", "q35", "-cpu", CPU, "-m", memory,
+        self.command = [*under, surroundings.qemu, "-machine", "q35", "-cpu", CPU, "-m", memory,
                         "-smp", str(smp), "-nodefaults", "-display", "none", "-vga", "none",
                         "-serial", "stdio",
                         "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off",

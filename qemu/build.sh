@@ -105,10 +105,13 @@ quietly()
 
 tree=$root/tree${plain:+-plain}
 build=$root/build${plain:+-plain}
-if [ "$(cat "$tree/.from" 2>/dev/null)" != "$source" ]; then
+# Edits that are in a tree already are not made again, so other edits want another tree.
+from=$source
+[ -n "$plain" ] || from="$source, $(sha256sum <"$here/apply")"
+if [ "$(cat "$tree/.from" 2>/dev/null)" != "$from" ]; then
 	rm -rf "$tree" "$build"
 	cp -r "$source" "$tree"
-	echo "$source" >"$tree/.from"
+	echo "$from" >"$tree/.from"
 fi
 
 # The library with nettle inside, whatever the checkout is configured for: QEMU

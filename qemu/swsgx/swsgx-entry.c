@@ -240,8 +240,9 @@ static bool is_trap(int intno)
            intno == EXCP12_MCHK;
 }
 
-void swsgx_aex(CPUX86State *env, int intno, bool is_int, int error_code,
-               bool is_hw, target_ulong *next_eip)
+/* The saved RIP is that of INT3, which is a fault in enclaves. */
+void swsgx_aex(CPUX86State *env, int intno, int error_code, bool is_hw,
+               target_ulong *next_eip)
 {
     SwsgxCPU *s = swsgx_cpu_of(env);
     struct isa_event event = {
@@ -253,10 +254,6 @@ void swsgx_aex(CPUX86State *env, int intno, bool is_int, int error_code,
     struct isa_regs r;
 
     regs_get(env, &r);
-    /* INT3 is a trap to who debugs, and a fault to who does not. */
-    if (is_int && s->thread.dbgoptin) {
-        r.rip = *next_eip;
-    }
     if (!is_hw && !is_trap(intno)) {
         r.rflags |= RF_MASK;
     }

@@ -60,8 +60,8 @@ bool swsgx_tlb_fill(CPUState *cs, vaddr addr, MMUAccessType access_type,
  * enclave first.  *@next_eip, the return address of a software interrupt,
  * becomes one outside.
  */
-void swsgx_aex(CPUX86State *env, int intno, bool is_int, int error_code,
-               bool is_hw, target_ulong *next_eip);
+void swsgx_aex(CPUX86State *env, int intno, int error_code, bool is_hw,
+               target_ulong *next_eip);
 
 /* The same for events that have no vector: SMI and INIT. */
 void swsgx_aex_no_vector(CPUX86State *env);

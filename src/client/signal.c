@@ -262,6 +262,7 @@ static bool in_elrange(const struct client_thread *thread, uint64_t addr)
 }
 
 #define MAX_LENGTH 15u
+#define INT3 0xcc
 
 /*
  * The code at RIP, of at most *@size bytes, where it can be read: the program may
@@ -355,7 +356,24 @@ static void show_exit(const struct isa_event *event, siginfo_t *info, ucontext_t
 	}
 }
 
-/* What the event is inside, where some instructions are #UD that are others outside. */
+/* Was INT3 executed, which ends in front of RIP? */
+static bool behind_int3(const struct client_thread *thread, const struct isa_event *event,
+			const struct isa_regs *r)
+{
+	const struct isa_regs before = { .rip = r->rip - 1 };
+	const uint8_t *code;
+	size_t size;
+
+	if (!event->exception || event->vector != X86_BP)
+		return false;
+	code = code_at(thread, &before, &size);
+	return size && *code == INT3;
+}
+
+/*
+ * What the event is inside, where some instructions are #UD that are others outside,
+ * and INT3 is a fault.
+ */
 static struct isa_event event_inside(const struct client_thread *thread, int sig,
 				     const siginfo_t *info, const ucontext_t *uc,
 				     struct isa_regs *r)
@@ -369,6 +387,8 @@ static struct isa_event event_inside(const struct client_thread *thread, int sig
 	}
 	if (event.exception && event.vector == X86_GP && at_illegal(thread, r))
 		return ud;
+	if (behind_int3(thread, &event, r))
+		r->rip--;
 	return event;
 }
 

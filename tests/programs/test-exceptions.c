@@ -20,6 +20,7 @@
 #define FLAGS_ARITHMETIC 0x8d5ull
 #define FLAGS_DF 0x400ull
 #define FLAGS_FIXED 0x202ull
+#define GPRSGX_RIP (PAGE_SIZE - 184 + 136)
 
 static struct test_encl encl;
 
@@ -394,7 +395,7 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 	siglongjmp(after_trap, 1);
 }
 
-static void breakpoint_is_a_signal_at_the_aep(void **state)
+static void interrupt_by_int3(void)
 {
 	const struct sigaction sa = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO };
 	struct test_op op = { .kind = OP_INT3 };
@@ -410,10 +411,37 @@ static void breakpoint_is_a_signal_at_the_aep(void **state)
 	}
 	sigaction(SIGTRAP, &old, NULL);
 	assert_int_equal(nr_traps, 1);
+}
+
+static void breakpoint_is_a_signal_at_the_aep(void **state)
+{
+	interrupt_by_int3();
 	assert_false(test_is_inside(&encl, (uint64_t)trap_regs[REG_RIP]));
 	assert_int_equal(trap_regs[REG_RAX], ENCLU_ERESUME);
 	assert_int_equal(trap_regs[REG_RBX], test_tcs(&encl, 0));
 	assert_int_equal(trap_regs[REG_RCX], trap_regs[REG_RIP]);
+}
+
+static void copy_out(uint64_t from, void *to, size_t len)
+{
+	struct test_op op = {
+		.kind = OP_COPY, .addr = from, .addr2 = (uintptr_t)to, .value = len,
+	};
+
+	test_enter(&encl, 0, &op);
+}
+
+/* Whoever does not debug finds the instruction at RIP, not the one behind. */
+static void breakpoint_is_saved_like_a_fault(void **state)
+{
+	uint8_t insn = 0;
+	uint64_t rip;
+
+	interrupt_by_int3();
+	copy_out((uintptr_t)encl.base + ENCL_THREAD_OFFSET + ENCL_THREAD_SSA + GPRSGX_RIP, &rip,
+		 sizeof(rip));
+	copy_out(rip, &insn, 1);
+	assert_int_equal(insn, 0xcc);
 }
 
 static int repair(long rdi, long rsi, long rdx, long rsp, long r8, long r9,
@@ -478,6 +506,7 @@ int main(void)
 		EACH(entry_at_a_regular_page_is_epcm_fault),
 		EACH(entry_at_ordinary_memory_is_epcm_fault),
 		EACH(breakpoint_is_a_signal_at_the_aep),
+		EACH(breakpoint_is_saved_like_a_fault),
 		EACH(handler_can_repair_and_resume),
 	};
 

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +33,14 @@
 
 #define ATTRIBUTE_DEBUG 0x2
 #define TCS_DBGOPTIN 1
+#define GPRSGX_RIP (PAGE_SIZE - 184 + 136)
 
 static struct test_encl encl;
+
+static int build(void **state)
+{
+	return test_encl_build(&encl, &(struct test_config){ .attributes = ATTRIBUTE_DEBUG });
+}
 
 /* EDBGRD and EDBGWR, by the kernel. */
 static int encl_memory(void)
@@ -172,20 +179,67 @@ static void enclave_opted_out_feels_breakpoints_of_other_memory(void **state)
 	assert_int_equal(hits(data), 1);
 }
 
-static void enclave_opted_in_feels_breakpoints_of_its_memory(void **state)
+static void opt_in(int fd)
 {
 	const uint64_t flags = TCS_DBGOPTIN;
-	const int fd = encl_memory();
-	int data;
 
 	assert_int_equal(pwrite(fd, &flags, sizeof(flags),
 				(off_t)(test_tcs(&encl, 0) + offsetof(struct tcs, flags))),
 			 sizeof(flags));
+}
+
+static void enclave_opted_in_feels_breakpoints_of_its_memory(void **state)
+{
+	const int fd = encl_memory();
+	int data;
+
+	opt_in(fd);
 	close(fd);
 	data = breakpoint(HW_BREAKPOINT_W, encl.base + ENCL_PROBE_OFFSET);
 	put_probe(2);
 	assert_int_equal(hits(data), 1);
 	assert_int_equal(get_probe(), 2);
+}
+
+static sigjmp_buf after_trap;
+
+static void on_trap(int sig)
+{
+	siglongjmp(after_trap, sig);
+}
+
+/* What the frame of the last exit says, and the instruction there. */
+static uint8_t instruction_interrupted(int fd)
+{
+	uint64_t rip, code;
+
+	assert_int_equal(pread(fd, &rip, 8, (off_t)((uintptr_t)encl.base + ENCL_THREAD_OFFSET +
+						    ENCL_THREAD_SSA + GPRSGX_RIP)), 8);
+	assert_int_equal(pread(fd, &code, 8, (off_t)(rip & ~7ull)), 8);
+	return (uint8_t)(code >> rip % 8 * 8);
+}
+
+static void int3_is_a_fault_opted_in_or_not(void **state)
+{
+	struct test_op op = { .kind = OP_INT3 };
+	struct sgx_enclave_run run = { 0 };
+	const int fd = encl_memory();
+
+	signal(SIGTRAP, on_trap);
+	for (volatile int in = 0; in < 2; in++) {
+		if (in)
+			opt_in(fd);
+		if (!sigsetjmp(after_trap, 1)) {
+			test_call(&encl, test_tcs(&encl, 0), ENCLU_EENTER, &op, &run);
+			fail_msg("nobody heard of INT3");
+		}
+		assert_int_equal(instruction_interrupted(fd), 0xcc);
+		/* From its first frame again. */
+		test_encl_free(&encl);
+		assert_int_equal(build(NULL), 0);
+	}
+	signal(SIGTRAP, SIG_DFL);
+	close(fd);
 }
 
 /* --- IPIs -------------------------------------------------------------------------------- */
@@ -302,11 +356,6 @@ static void init_leaves_the_enclave(void **state)
 
 /* ----------------------------------------------------------------------------------------- */
 
-static int build(void **state)
-{
-	return test_encl_build(&encl, &(struct test_config){ .attributes = ATTRIBUTE_DEBUG });
-}
-
 static int give_back(void **state)
 {
 	test_encl_free(&encl);
@@ -322,6 +371,7 @@ int main(int argc, char **argv)
 		EACH(enclave_opted_out_feels_no_breakpoint_of_its_memory),
 		EACH(enclave_opted_out_feels_breakpoints_of_other_memory),
 		EACH(enclave_opted_in_feels_breakpoints_of_its_memory),
+		EACH(int3_is_a_fault_opted_in_or_not),
 	};
 	const struct CMUnitTest smi[] = { EACH(enclave_goes_on_after_smi) };
 	const struct CMUnitTest nmi[] = { EACH(enclave_goes_on_after_nmi) };

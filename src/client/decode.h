@@ -23,4 +23,11 @@ bool decoder_load(void);
 /** decoder_decode() - the instruction at @code, of at most @size bytes; false: none. */
 bool decoder_decode(const uint8_t *code, size_t size, struct decoded *out);
 
+/**
+ * decoder_is_plain() - does the instruction at @code do nothing but compute with
+ * general registers and flags, without changing RAX or a way to fail?
+ * @length: set to its length, when it does.
+ */
+bool decoder_is_plain(const uint8_t *code, size_t size, uint8_t *length);
+
 #endif /* SWSGX_CLIENT_DECODE_H */

@@ -2,17 +2,18 @@
 /*
  * EEXIT without a trap, for enclaves entered through our vDSO function.
  *
- * "mov $4, %eax" right before an ENCLU becomes a jump to a slot near the
- * enclave.  The ENCLU stays, so that whoever jumps to it traps.  A slot looks
- * whether RBX is where our function wants to be returned to: then that function's
+ * "mov $4, %eax" before an ENCLU, with nothing but plain computing in between, becomes
+ * a jump to a slot near the enclave, which begins with a copy of all of this.  What
+ * stands between and the ENCLU stay, so that whoever jumps there finds them, and
+ * traps.  The rest of a slot looks whether RBX is where our function wants to be returned to: then that function's
  * frame, which RBP points to again, leads to the thread's record, and what RBX,
  * RCX and the flags hold does not matter any more.  Otherwise GS, if the enclave
  * left it as it was, leads to the thread that entered with it, and it is this one if
  * its key says that it is inside, and RSP that this is its stack.  In all other cases
  * the slot goes to the ENCLU.
  *
- * Signals may interrupt all of this.  Before the exit is committed they find the
- * thread at the ENCLU, after it at the end of the exit.
+ * Signals may interrupt all of this.  In the copy they find the thread at what was
+ * copied, then at the ENCLU, and once the exit is committed at its end.
  */
 #include <cpuid.h>
 #include <stdlib.h>
@@ -21,11 +22,13 @@
 
 #include "client.h"
 #include "counts.h"
+#include "decode.h"
 #include "exits.h"
 #include "sys.h"
 
 #define NR_SLOTS 64u
-#define SLOT_SIZE 192u
+#define SLOT_SIZE 256u
+#define SLOT_CODE 64u		/* where the copy ends, and is at most as long as */
 #define REGION_SIZE (NR_SLOTS * SLOT_SIZE)
 #define REGION_STEP 0x10000u
 #define REGION_TRIES (EXITS_REACH / REGION_STEP)
@@ -59,7 +62,7 @@ bool exits_are_exact(void)
 /* --- slots -------------------------------------------------------------------- */
 
 /*
- * Where a slot's parts are.  No flag changes in it, and what is lost but RCX, which
+ * Where a slot's parts are, behind the copy.  No flag changes in it, and what is lost but RCX, which
  * EEXIT sets, is RAX, which is known.
  */
 #define SLOT_RETURN 2u		/* movabs $-return, %rcx */
@@ -72,6 +75,9 @@ bool exits_are_exact(void)
 #define SLOT_STACK 93u		/* likewise */
 #define SLOT_LEAVE 134u		/* client_leave_begin */
 #define SLOT_ENCLU 150u		/* jmp enclu */
+#define SLOT_LENGTH 154u
+
+_Static_assert(SLOT_CODE + SLOT_LENGTH <= SLOT_SIZE, "room for all");
 
 /* The second way needs instructions that old processors and kernels lack. */
 static bool can_leave(void)
@@ -86,9 +92,9 @@ static bool can_leave(void)
 	return known > 1;
 }
 
-static void fill_slot(const struct client_encl *encl, uint8_t *slot, uint64_t site)
+static void fill_code(const struct client_encl *encl, uint8_t *slot, uint64_t site)
 {
-	static const uint8_t code[SLOT_SIZE] = {
+	static const uint8_t code[SLOT_LENGTH] = {
 		0x48, 0xb9, 0, 0, 0, 0, 0, 0, 0, 0,	/*   0: movabs $-return, %rcx */
 		0x48, 0x8d, 0x0c, 0x19,			/*  10: lea (%rcx,%rbx), %rcx */
 		0xe3, 0x02,				/*  14: jrcxz 18 */
@@ -147,6 +153,22 @@ static void fill_slot(const struct client_encl *encl, uint8_t *slot, uint64_t si
 	memcpy(slot + SLOT_ENCLU, &rel, sizeof(rel));
 	if (!can_leave())
 		slot[SLOT_ANY] = SLOT_NONE;
+}
+
+/* What the jump at @at replaced is known by what it left: no plain code begins like this. */
+static const struct pattern *replaced_at(const uint8_t *at, size_t size)
+{
+	return &patterns[size >= patterns[1].size && !at[JUMP_LENGTH] && !at[JUMP_LENGTH + 1]];
+}
+
+/* @size bytes before @site, the first of which may be a jump already. */
+static void fill_copy(uint8_t *slot, const uint8_t *site, size_t size)
+{
+	const struct pattern *p = replaced_at(site - size, size);
+	uint8_t *copy = slot + SLOT_CODE - size;
+
+	memcpy(copy, p->code, p->size);
+	memcpy(copy + p->size, site - size + p->size, size - p->size);
 }
 
 static bool reserve_at(struct client_encl *encl, uint64_t addr)
@@ -215,55 +237,94 @@ static uint8_t *slot_number(struct client_encl *encl, size_t i)
 	return encl->slots + i * SLOT_SIZE;
 }
 
-/* Threads may run in other slots meanwhile, and in this one when it is set already. */
-static bool set_slot(const struct client_encl *encl, uint8_t *slot, uint64_t site)
+static uint64_t address_of(const struct client_encl *encl, const uint8_t *code)
 {
-	if (!memcmp(slot + SLOT_SITE, &site, sizeof(site)))
+	return encl->base + (uint64_t)(code - encl->pages);
+}
+
+/* Threads may run in other slots meanwhile, and in this one when it is set already. */
+static bool set_slot(const struct client_encl *encl, uint8_t *slot, const uint8_t *code,
+		     size_t size)
+{
+	const uint64_t site = address_of(encl, code);
+
+	if (!memcmp(slot + SLOT_CODE + SLOT_SITE, &site, sizeof(site)))
 		return true;
 	if (sys_mprotect(encl->slots, REGION_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC) < 0)
 		return false;
-	fill_slot(encl, slot, site);
+	fill_code(encl, slot + SLOT_CODE, site);
+	fill_copy(slot, code, size);
 	sys_mprotect(encl->slots, REGION_SIZE, PROT_READ | PROT_EXEC);
 	return true;
 }
 
 /* --- the enclave's code ---------------------------------------------------------- */
 
-static uint64_t address_of(const struct client_encl *encl, const uint8_t *code)
-{
-	return encl->base + (uint64_t)(code - encl->pages);
-}
-
-/* Which slot a jump at @code leads to; -1: none. */
-static long slot_of_jump(const struct client_encl *encl, const uint8_t *code)
+/* Where a jump at @at leads to; 0: there is none. */
+static uint64_t target_of(const struct client_encl *encl, const uint8_t *at)
 {
 	int32_t rel;
-	uint64_t offset;
 
-	memcpy(&rel, code + 1, sizeof(rel));
-	offset = address_of(encl, code) + JUMP_LENGTH + (uint64_t)(int64_t)rel -
-		 (uintptr_t)encl->slots;
-	return code[0] == 0xe9 && offset < REGION_SIZE && offset % SLOT_SIZE == 0
+	if (at[0] != 0xe9)
+		return 0;
+	memcpy(&rel, at + 1, sizeof(rel));
+	return address_of(encl, at) + JUMP_LENGTH + (uint64_t)(int64_t)rel;
+}
+
+/* Which slot the jump @size bytes before @site leads to; -1: there is none. */
+static long slot_of_jump(const struct client_encl *encl, const uint8_t *site, size_t size)
+{
+	const uint64_t offset = target_of(encl, site - size) - (uintptr_t)encl->slots;
+
+	return encl->slots && offset < REGION_SIZE && offset % SLOT_SIZE == SLOT_CODE - size
 		       ? (long)(offset / SLOT_SIZE)
 		       : -1;
+}
+
+/* How far back to look, not beyond @start. */
+static size_t reach_of(const uint8_t *site, const uint8_t *start)
+{
+	const size_t before = (size_t)(site - start);
+
+	return before < SLOT_CODE ? before : SLOT_CODE;
+}
+
+static bool is_move(const uint8_t *at, size_t size, const uint8_t *start, const struct pattern *p)
+{
+	/* Behind REX it would be another instruction. */
+	return size >= p->size && !memcmp(at, p->code, p->size) &&
+	       (at == start || (at[-1] & 0xf0) != 0x40);
+}
+
+/* Does decoding from @at arrive at @site, by plain instructions alone? */
+static bool only_computes(const uint8_t *at, const uint8_t *site)
+{
+	uint8_t length = 0;
+
+	for (; at < site; at += length)
+		if (!decoder_load() || !decoder_is_plain(at, (size_t)(site - at), &length))
+			return false;
+	return true;
 }
 
 size_t exits_match(const struct client_encl *encl, const uint8_t *site, const uint8_t *start,
 		   bool *made)
 {
-	*made = false;
-	for (size_t i = 0; i < NR_PATTERNS; i++) {
-		const struct pattern *p = &patterns[i];
-		const uint8_t *at = site - p->size;
+	const size_t reach = reach_of(site, start);
 
-		if ((size_t)(site - start) < p->size)
-			continue;
-		*made = encl->slots && slot_of_jump(encl, at) >= 0;
-		/* Behind REX it would be another instruction. */
-		if (*made || (!memcmp(at, p->code, p->size) &&
-			      (at == start || (at[-1] & 0xf0) != 0x40)))
-			return p->size;
-	}
+	*made = true;
+	for (size_t size = JUMP_LENGTH; size <= reach; size++)
+		if (slot_of_jump(encl, site, size) >= 0)
+			return size;
+	*made = false;
+	for (size_t size = JUMP_LENGTH; size <= reach; size++)
+		for (size_t i = 0; i < NR_PATTERNS; i++) {
+			const uint8_t *at = site - size;
+
+			if (is_move(at, size, start, &patterns[i]) &&
+			    only_computes(at + patterns[i].size, site))
+				return size;
+		}
 	return 0;
 }
 
@@ -276,60 +337,57 @@ static bool is_code(const struct client_encl *encl, uint64_t addr)
 	return (entry & (MIRROR_VALID | SECINFO_X)) == (MIRROR_VALID | SECINFO_X);
 }
 
-/* Does the jump in the place of some pattern before the ENCLU at @site lead to @slot? */
-static bool leads_to(const struct client_encl *encl, const uint8_t *site, uint64_t slot)
+/* The size of what the jump to @target before the ENCLU at @site stands for; 0: none. */
+static size_t size_of_jump(const struct client_encl *encl, const uint8_t *site, uint64_t target)
 {
-	for (size_t i = 0; i < NR_PATTERNS; i++) {
-		const uint8_t *at = site - patterns[i].size;
-		int32_t rel;
+	const size_t reach = reach_of(site, encl->pages);
 
-		if ((size_t)(site - encl->pages) < patterns[i].size || at[0] != 0xe9)
-			continue;
-		memcpy(&rel, at + 1, sizeof(rel));
-		if (address_of(encl, at) + JUMP_LENGTH + (uint64_t)(int64_t)rel == slot)
-			return true;
-	}
-	return false;
+	for (size_t size = JUMP_LENGTH; size <= reach; size++)
+		if (target_of(encl, site - size) == target)
+			return size;
+	return 0;
 }
 
-/* The ENCLU on the page at @addr that a jump to @slot stands before; NULL. */
-static const uint8_t *site_on_page(const struct client_encl *encl, uint64_t addr, uint64_t slot)
+/* What is behind the move that the jump to @target replaced, if that is on the page at @addr. */
+static const uint8_t *behind_move(const struct client_encl *encl, uint64_t addr, uint64_t target)
 {
 	static const uint8_t enclu[] = { 0x0f, 0x01, 0xd7 };
 	const uint8_t *site = encl->pages + (addr - encl->base);
 	const uint8_t *const end = site + SGX_PAGE_SIZE - sizeof(enclu);
 
-	for (; site <= end; site++)
-		if (!memcmp(site, enclu, sizeof(enclu)) && leads_to(encl, site, slot))
-			return site;
+	for (; site <= end; site++) {
+		const size_t size = memcmp(site, enclu, sizeof(enclu))
+					    ? 0 : size_of_jump(encl, site, target);
+
+		if (size)
+			return site - size + replaced_at(site - size, size)->size;
+	}
 	return NULL;
 }
 
-/* A slot that is not there faults where it begins; one that is not filled is INT3. */
-static uint64_t slot_at(const struct client_encl *encl, uint64_t rip)
+/* Where a jump to a slot led: it faults there when there is none, or is INT3. */
+static uint64_t target_at(const struct client_encl *encl, uint64_t rip, bool is_int3)
 {
 	const uint64_t slots = atomic_load(&encl->shared->slots);
-	const uint64_t offset = rip - slots;
+	const uint64_t target = rip - is_int3;
 
-	return slots && offset < REGION_SIZE && offset % SLOT_SIZE <= 1
-		       ? slots + offset - offset % SLOT_SIZE
-		       : 0;
+	return slots && target - slots < REGION_SIZE && (target - slots) % SLOT_SIZE < SLOT_CODE
+		       ? target : 0;
 }
 
-bool exits_recover(const struct client_encl *encl, struct isa_regs *r)
+bool exits_recover(const struct client_encl *encl, struct isa_regs *r, bool is_int3)
 {
-	const uint64_t slot = slot_at(encl, r->rip);
-	const uint8_t *site = NULL;
+	const uint64_t target = target_at(encl, r->rip, is_int3);
+	const uint8_t *next = NULL;
 	uint64_t offset;
 
-	for (offset = 0; slot && !site && offset < encl->size; offset += SGX_PAGE_SIZE)
+	for (offset = 0; target && !next && offset < encl->size; offset += SGX_PAGE_SIZE)
 		if (is_code(encl, encl->base + offset))
-			site = site_on_page(encl, encl->base + offset, slot);
-	if (!site)
+			next = behind_move(encl, encl->base + offset, target);
+	if (!next)
 		return false;
-	/* What the jump replaced. */
 	r->gpr[ISA_RAX] = ISA_ENCLU_EEXIT;
-	r->rip = address_of(encl, site);
+	r->rip = address_of(encl, next);
 	return true;
 }
 
@@ -346,7 +404,7 @@ static size_t free_slot(struct client_encl *encl)
 {
 	size_t i = 0;
 
-	while (i < NR_SLOTS && *slot_number(encl, i) != 0xcc)
+	while (i < NR_SLOTS && slot_number(encl, i)[SLOT_CODE] != 0xcc)
 		i++;
 	return i;
 }
@@ -361,9 +419,9 @@ enum count_place exits_replace(struct client_encl *encl, uint8_t *site, size_t s
 	if (!encl->slots && !reserve(encl))
 		return COUNT_ENCLAVE_ENCLU_NO_ROOM;
 	/* Another process made it, ours gets the slot. */
-	if (slot_of_jump(encl, at) >= 0) {
-		slot = slot_number(encl, (size_t)slot_of_jump(encl, at));
-		set_slot(encl, slot, address_of(encl, site));
+	if (slot_of_jump(encl, site, size) >= 0) {
+		slot = slot_number(encl, (size_t)slot_of_jump(encl, site, size));
+		set_slot(encl, slot, site, size);
 		return COUNT_ENCLAVE_ENCLU_REPLACED;
 	}
 	if (exits_are_exact())
@@ -371,9 +429,9 @@ enum count_place exits_replace(struct client_encl *encl, uint8_t *site, size_t s
 	if (!is_near(encl, address_of(encl, site)) || free_slot(encl) == NR_SLOTS)
 		return COUNT_ENCLAVE_ENCLU_NO_ROOM;
 	slot = slot_number(encl, free_slot(encl));
-	if (!set_slot(encl, slot, address_of(encl, site)))
+	if (!set_slot(encl, slot, site, size))
 		return COUNT_ENCLAVE_ENCLU_NO_ROOM;
-	rel = (int32_t)((uintptr_t)slot - (address_of(encl, at) + JUMP_LENGTH));
+	rel = (int32_t)((uintptr_t)slot + SLOT_CODE - size - (address_of(encl, at) + JUMP_LENGTH));
 	memcpy(jump + 1, &rel, sizeof(rel));
 	memcpy(at, jump, sizeof(jump));
 	return COUNT_ENCLAVE_ENCLU_REPLACED;
@@ -461,17 +519,30 @@ static bool between(uint64_t rip, const char *first, const char *behind)
 	return rip >= (uintptr_t)first && rip < (uintptr_t)behind;
 }
 
-/* The ENCLU that a thread is on the way to, still inside; 0: none. */
-static uint64_t site_of(const struct client_thread *thread, const struct isa_regs *r)
+static bool in_slots(const struct client_thread *thread, uint64_t rip)
 {
-	const uint8_t *slots = thread->encl->slots;
-	uint64_t site;
+	return thread->encl->slots && rip - (uintptr_t)thread->encl->slots < REGION_SIZE;
+}
 
-	if (slots && r->rip - (uintptr_t)slots < REGION_SIZE) {
-		memcpy(&site, slots + (r->rip - (uintptr_t)slots) / SLOT_SIZE * SLOT_SIZE + SLOT_SITE,
-		       sizeof(site));
-		return site;
+/* From a slot, still inside: to the instruction that was copied, or to the ENCLU. */
+static enum exit_state back_to_code(const struct client_thread *thread, struct isa_regs *r)
+{
+	const uint64_t offset = r->rip - (uintptr_t)thread->encl->slots;
+	const uint64_t in_slot = offset % SLOT_SIZE;
+
+	memcpy(&r->rip, thread->encl->slots + (offset - in_slot) + SLOT_CODE + SLOT_SITE,
+	       sizeof(r->rip));
+	if (in_slot < SLOT_CODE) {
+		r->rip -= SLOT_CODE - in_slot;
+		return EXIT_AHEAD;
 	}
+	r->gpr[ISA_RAX] = ISA_ENCLU_EEXIT;
+	return EXIT_BEGUN;
+}
+
+/* The ENCLU that a thread is on the way to, beyond its slot and still inside; 0: none. */
+static uint64_t site_of(const struct isa_regs *r)
+{
 	if (between(r->rip, client_exit_begin, client_exit_real))
 		return r->gpr[ISA_RAX];
 	if (between(r->rip, client_exit_real, client_exit_commit))
@@ -531,7 +602,9 @@ enum exit_state exits_interrupted(struct client_thread *thread, struct isa_regs 
 		isa_eexit(&thread->isa, r);
 		return EXIT_DONE;
 	}
-	site = site_of(thread, r);
+	if (in_slots(thread, r->rip))
+		return back_to_code(thread, r);
+	site = site_of(r);
 	if (!site)
 		return EXIT_NONE;
 	r->rip = site;

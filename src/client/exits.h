@@ -21,16 +21,16 @@ extern const char client_leave_begin[], client_leave_free[], client_leave_flags[
 bool exits_are_exact(void);
 
 /**
- * exits_match() - is there something to replace right before the ENCLU at @site?
+ * exits_match() - is there something to replace before the ENCLU at @site?
  * @start: of executable memory.
  * @made: set when it was replaced already, by a process we share the enclave with.
- * Return: its size; 0 there is none.
+ * Return: the size from there to the ENCLU; 0 there is none.
  */
 size_t exits_match(const struct client_encl *encl, const uint8_t *site, const uint8_t *start,
 		   bool *made);
 
 /**
- * exits_replace() - do so with the @size bytes before @site.  Not in a handler.
+ * exits_replace() - do so @size bytes before @site.  Not in a handler.
  * Return: what became of it.
  */
 enum count_place exits_replace(struct client_encl *encl, uint8_t *site, size_t size);
@@ -47,9 +47,11 @@ int exits_attach(struct client_encl *encl);
 /**
  * exits_recover() - did a jump that another process made lead a thread of @encl to
  * a slot that this process does not have?
- * Return: true, and @r is at the ENCLU, as without the jump.
+ * @is_int3: it was interrupted by one.
+ * Return: true, and @r is behind what the jump replaced, as without it.
  */
-CLIENT_SIGSAFE bool exits_recover(const struct client_encl *encl, struct isa_regs *r);
+CLIENT_SIGSAFE bool exits_recover(const struct client_encl *encl, struct isa_regs *r,
+				  bool is_int3);
 
 /** exits_forget() - @encl's memory goes away. */
 void exits_forget(struct client_encl *encl);
@@ -65,10 +67,11 @@ CLIENT_SIGSAFE void exits_prepare(struct client_thread *thread, const struct isa
 
 /**
  * exits_interrupted() - a signal found @thread with registers @r.
- * Return: EXIT_BEGUN when it was on the way out: @r is at the ENCLU now;
+ * Return: EXIT_AHEAD when it was not at the ENCLU yet: @r is where it would be in the
+ * enclave's own code; EXIT_BEGUN when it was on the way out: @r is at the ENCLU now;
  * EXIT_DONE when it was through, and @r is outside; EXIT_NONE: not ours.
  */
-enum exit_state { EXIT_NONE, EXIT_BEGUN, EXIT_DONE };
+enum exit_state { EXIT_NONE, EXIT_AHEAD, EXIT_BEGUN, EXIT_DONE };
 CLIENT_SIGSAFE enum exit_state exits_interrupted(struct client_thread *thread,
 						 struct isa_regs *r);
 

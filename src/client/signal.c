@@ -604,10 +604,10 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 		return;
 	}
 
-	if (thread && thread->isa.inside && is_trap(sig, info) && exits_recover(thread->encl, &r)) {
-		counts_enclu(ISA_ENCLU_EEXIT);
-		client_enclu_inside(thread, &r);
+	if (thread && thread->isa.inside && is_trap(sig, info) &&
+	    exits_recover(thread->encl, &r, sig == SIGTRAP)) {
 		regs_to(uc, &r);
+		go_on_inside(thread, &r);
 		return;
 	}
 	if (is_trap(sig, info) && client_lock_is_kick(r.rip)) {

@@ -22,8 +22,8 @@
 #include "run-code.h"
 
 #define NR_ROUTINES 12
-#define ROUTINE_SIZE 160
-#define STORM_CALLS 100000
+#define ROUTINE_SIZE 168
+#define STORM_CALLS 30000
 
 static uint64_t seed = 1;
 static unsigned int nr_rounds = 24;
@@ -68,6 +68,15 @@ static unsigned int draw_register(void)
 	return registers[draw(sizeof(registers))];
 }
 
+static uint8_t *emit_alu(uint8_t *p, unsigned int a, unsigned int b)
+{
+	static const uint8_t alu[] = { 0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39, 0x85, 0x89 };
+
+	/* op b, a */
+	return EMIT(p, 0x48 | (b >> 3) << 2 | a >> 3, alu[draw(sizeof(alu))],
+		    0xc0 | (b & 7) << 3 | (a & 7));
+}
+
 /* Values that look like what is searched for among them. */
 static uint64_t draw_value(void)
 {
@@ -82,7 +91,6 @@ static uint64_t draw_value(void)
 
 static uint8_t *emit_random(uint8_t *p)
 {
-	static const uint8_t alu[] = { 0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x39, 0x85, 0x89 };
 	const unsigned int a = draw_register(), b = draw_register();
 	const uint64_t value = draw_value();
 
@@ -103,44 +111,72 @@ static uint8_t *emit_random(uint8_t *p)
 		return draw(2) ? EMIT(p, 0xf9) : EMIT(p, 0xf8);	/* stc, clc */
 	case 4:
 		return EMIT(p, 0x90);
-	default:				/* op b, a */
-		return EMIT(p, 0x48 | (b >> 3) << 2 | a >> 3, alu[draw(sizeof(alu))],
-			    0xc0 | (b & 7) << 3 | (a & 7));
+	default:
+		return emit_alu(p, a, b);
 	}
 }
 
-/* Several ways to come to the ENCLU, and to it alone. */
-static uint8_t *emit_exit(uint8_t *p, unsigned int way, bool apart)
+/* Code as some have it between the move to EAX and the ENCLU: clear registers, and flags. */
+static uint8_t *emit_between(uint8_t *p)
+{
+	for (unsigned int i = draw(2) ? draw(8) : 0; i; i--) {
+		const unsigned int a = draw_register(), b = draw_register();
+
+		if (a == R_RAX)
+			continue;
+		switch (draw(4)) {
+		case 0:				/* xor a, a */
+			p = EMIT(p, 0x48 | (a >> 3) << 2 | a >> 3, 0x31, 0xc0 | (a & 7) << 3 | (a & 7));
+			break;
+		case 1:				/* cld, clc, stc, nop, cmc */
+			p = EMIT(p, (const uint8_t[]){ 0xfc, 0xf8, 0xf9, 0x90, 0xf5 }[draw(5)]);
+			break;
+		default:
+			p = emit_alu(p, a, b);
+		}
+	}
+	return p;
+}
+
+/*
+ * Several ways to come to the ENCLU, and to it alone, with the same between the move
+ * and it, from some point on if there is a jump.
+ */
+static uint8_t *emit_exit(uint8_t *p, unsigned int way, const uint8_t *between, size_t size,
+			  bool apart)
 {
 	static const uint8_t mov_eax[] = { 0xb8, 4, 0, 0, 0 };
 	static const uint8_t mov_rax[] = { 0x48, 0xc7, 0xc0, 4, 0, 0, 0 };
 	const bool wide = way & 1;
-	const uint8_t size = wide ? sizeof(mov_rax) : sizeof(mov_eax);
+	const size_t over = wide ? sizeof(mov_rax) : sizeof(mov_eax);
 
-	/* mov $4, %eax; jc or jmp to the ENCLU, over another such mov */
+	/* mov $4, %eax; jc or jmp behind another such mov, or to the ENCLU */
 	if (way & 2)
 		p = emit(p, mov_eax, sizeof(mov_eax));
 	if (way & 2)
-		p = EMIT(p, way & 4 ? 0x72 : 0xeb, (uint8_t)(size + apart));
+		p = EMIT(p, way & 4 ? 0x72 : 0xeb,
+			 (uint8_t)(over + (way & 8 ? size + 2 * apart : 0)));
 	p = wide ? emit(p, mov_rax, sizeof(mov_rax)) : emit(p, mov_eax, sizeof(mov_eax));
+	p = emit(p, between, size);
 	if (apart)
-		p = EMIT(p, 0x90);
+		p = EMIT(p, 0x89, 0xc0);	/* mov %eax, %eax */
 	return EMIT(p, 0x0f, 0x01, 0xd7, 0x0f, 0x0b);
 }
 
-/* Twice the same, but for what stands between mov and ENCLU. */
+/* Twice the same, but for what stands before the ENCLU. */
 static void emit_pair(uint8_t *first)
 {
-	uint8_t body[ROUTINE_SIZE], *p = emit_prologue(body);
-	const unsigned int way = draw(8);
-	size_t size;
+	uint8_t body[ROUTINE_SIZE], between[ROUTINE_SIZE], *p = emit_prologue(body);
+	const unsigned int way = draw(16);
+	size_t size, between_size;
 
 	for (unsigned int i = draw(9); i; i--)
 		p = emit_random(p);
 	size = (size_t)(p - body);
-	assert_in_range(size, 1, ROUTINE_SIZE - 32);
-	emit_exit(emit(first, body, size), way, false);
-	emit_exit(emit(first + ROUTINE_SIZE, body, size), way, true);
+	between_size = (size_t)(emit_between(between) - between);
+	assert_in_range(size, 1, ROUTINE_SIZE - 56);
+	emit_exit(emit(first, body, size), way, between, between_size, false);
+	emit_exit(emit(first + ROUTINE_SIZE, body, size), way, between, between_size, true);
 }
 
 /* --- runs -------------------------------------------------------------------------------- */
@@ -272,7 +308,7 @@ static void code_changes_before_enclu_only(void **state)
 		if (now == code[i])
 			continue;
 		changed++;
-		assert_true(memmem(code + i, 10, (const uint8_t[]){ 0x0f, 0x01, 0xd7 }, 3) != NULL);
+		assert_true(memmem(code + i, 40, (const uint8_t[]){ 0x0f, 0x01, 0xd7 }, 3) != NULL);
 	}
 	/* Nothing at all with --exact. */
 	if (getenv("SWSGX_EXACT"))
@@ -368,11 +404,12 @@ static void threads_with_one_gs_leave_for_themselves(void **state)
 static void signals_at_any_point_of_an_exit_lose_nothing(void **state)
 {
 	const struct itimerval often = { { 0, 50 }, { 0, 50 } }, never = { 0 };
-	uint64_t regs[NR_REGS], expected[NR_REGS];
+	uint64_t regs[NR_REGS], expected[NR_ROUTINES][NR_REGS];
 	struct sigaction sa = { .sa_handler = tick, .sa_flags = SA_RESTART };
 
 	build_routines();
-	run_routine(0, expected);
+	for (unsigned int i = 0; i < NR_ROUTINES; i++)
+		run_routine(2 * i, expected[i]);
 	assert_int_equal(sigaction(SIGALRM, &sa, NULL), 0);
 	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
 	for (unsigned int i = 0; i < STORM_CALLS; i++) {
@@ -382,11 +419,11 @@ static void signals_at_any_point_of_an_exit_lose_nothing(void **state)
 		/* A handler that ran at the AEP resumed it. */
 		assert_int_equal(ret, 0);
 		assert_int_equal(run.function, ENCLU_EEXIT);
+		run_routine(2 * (i % NR_ROUTINES), regs);
+		assert_memory_equal(regs, expected[i % NR_ROUTINES], sizeof(regs));
 	}
 	setitimer(ITIMER_REAL, &never, NULL);
 	assert_true(ticks > 0);
-	run_routine(0, regs);
-	assert_memory_equal(regs, expected, sizeof(regs));
 	test_encl_free(&encl);
 }
 

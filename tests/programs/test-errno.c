@@ -223,6 +223,29 @@ static void add_after_init_is_einval(void **state)
 	assert_int_equal(add(&arg), EINVAL);
 }
 
+/* All zero, as runtimes ask for dynamic memory before they have an enclave, or with one. */
+static void assert_probes_are_einval(void)
+{
+	struct sgx_enclave_restrict_permissions restrict_arg = { .length = 0 };
+	struct sgx_enclave_modify_types modify_arg = { .length = 0 };
+	struct sgx_enclave_remove_pages remove_arg = { .length = 0 };
+
+	assert_int_equal(do_ioctl(encl.fd, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS, &restrict_arg),
+			 EINVAL);
+	assert_int_equal(do_ioctl(encl.fd, SGX_IOC_ENCLAVE_MODIFY_TYPES, &modify_arg), EINVAL);
+	assert_int_equal(do_ioctl(encl.fd, SGX_IOC_ENCLAVE_REMOVE_PAGES, &remove_arg), EINVAL);
+}
+
+static void probes_for_dynamic_memory_are_einval(void **state)
+{
+	assert_probes_are_einval();
+	created();
+	assert_probes_are_einval();
+	assert_int_equal(test_encl_add(&encl), 0);
+	assert_int_equal(test_encl_init(&encl), 0);
+	assert_probes_are_einval();
+}
+
 static void init_out_of_order_is_einval(void **state)
 {
 	assert_int_equal(test_encl_init(&encl), -EINVAL);
@@ -371,6 +394,7 @@ int main(void)
 		EACH(add_with_bad_secinfo_is_einval),
 		EACH(add_with_bad_pointers_is_efault),
 		EACH(add_after_init_is_einval),
+		EACH(probes_for_dynamic_memory_are_einval),
 		EACH(init_out_of_order_is_einval),
 		EACH(init_with_bad_pointers_is_efault),
 		EACH(init_with_foreign_vendor_is_einval),

@@ -103,6 +103,16 @@ static struct frame *move_frame(uint64_t top, const siginfo_t *info, const ucont
 	return frame;
 }
 
+/* Without an alternate stack of ours the kernel's frame is where it has to be. */
+static struct frame *take_frame(const siginfo_t *info, ucontext_t *uc)
+{
+	struct frame *frame = (struct frame *)((uint8_t *)uc - offsetof(struct frame, uc));
+
+	frame->restorer = client_handler_return;
+	memmove(&frame->info, info, sizeof(*info));
+	return frame;
+}
+
 /* The kernel's default action, or nothing. */
 static void default_action(int sig, const siginfo_t *info, ucontext_t *uc, bool ignored)
 {
@@ -132,12 +142,9 @@ void client_deliver(struct client_thread *thread, int sig, siginfo_t *info, ucon
 	stopping += !(action.flags & SA_RESTART);
 	client_call_interrupt();
 	if (!thread) {
-		/* No alternate stack of ours: this is the handler's place. */
 		mask = client_handler_begins(NULL, sig, &action, uc);
-		sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&mask, 0, sizeof(mask));
-		((void (*)(int, siginfo_t *, void *))action.handler)(sig, info, uc);
-		client_handler_returns(uc);
-		return;
+		frame = take_frame(info, uc);
+		client_run_handler(frame, &mask, action.handler, sig, &frame->info, frame->uc);
 	}
 	top = stack_top(thread, &action, uc);
 	if (!has_room(thread, top, uc)) {

@@ -437,6 +437,8 @@ client_leave_done:
 
 	/* Run handler(sig, info, ucontext) on the stack that holds its frame. */
 	/* rdi: frame, rsi: signal mask, rdx: handler, rcx: sig, r8: info, r9: ucontext */
+	.globl	client_handler_begin, client_handler_begun
+	.hidden	client_handler_begin, client_handler_begun
 	.globl	client_run_handler
 	.hidden	client_run_handler
 	.type	client_run_handler, @function
@@ -451,11 +453,14 @@ client_run_handler:
 	xorl	%edx, %edx
 	movl	$8, %r10d
 	syscall
+	/* Signals that waited come here, and find the thread where the handler begins. */
+client_handler_begin:
 	movl	%r12d, %edi
 	movq	%r13, %rsi
 	movq	%r14, %rdx
 	xorl	%eax, %eax
 	jmp	*%rbx
+client_handler_begun:
 	.size	client_run_handler, . - client_run_handler
 
 	/*

@@ -586,6 +586,21 @@ static bool at_entry(int sig, siginfo_t *info, ucontext_t *uc, struct isa_regs *
 	return retry && (sig == SIGSEGV || sig == SIGBUS);
 }
 
+extern const char client_handler_begin[], client_handler_begun[];
+
+/* About to jump to a handler of the program: as if it had. */
+static void finish_jump(struct isa_regs *r, ucontext_t *uc)
+{
+	if (r->rip < (uintptr_t)client_handler_begin || r->rip >= (uintptr_t)client_handler_begun)
+		return;
+	r->gpr[ISA_RDI] = (uint32_t)r->gpr[ISA_R12];
+	r->gpr[ISA_RSI] = r->gpr[ISA_R13];
+	r->gpr[ISA_RDX] = r->gpr[ISA_R14];
+	r->gpr[ISA_RAX] = 0;
+	r->rip = r->gpr[ISA_RBX];
+	regs_to(uc, r);
+}
+
 void client_signal(int sig, siginfo_t *info, void *ucontext)
 {
 	ucontext_t *uc = ucontext;
@@ -596,6 +611,7 @@ void client_signal(int sig, siginfo_t *info, void *ucontext)
 
 	clear_ac();
 	regs_from(&r, uc);
+	finish_jump(&r, uc);
 	client_get_bases(&r.fsbase, &r.gsbase);
 	if (thread && thread->isa.inside) {
 		client_syscalls_outside(thread);

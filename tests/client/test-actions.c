@@ -441,6 +441,36 @@ static void handlers_nest(void **state)
 	set_default(SIGUSR2);
 }
 
+static volatile greg_t second_rip, second_rdi;
+
+static void note_where(int sig, siginfo_t *info, void *context)
+{
+	const greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	second_rip = g[REG_RIP];
+	second_rdi = g[REG_RDI];
+}
+
+static void second_of_two_interrupts_the_first_where_it_begins(void **state)
+{
+	sigset_t set, old;
+
+	set_action(SIGUSR1, count, 0);
+	set_info_action(SIGUSR2, note_where, 0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	raise(SIGUSR2);
+	raise(SIGUSR1);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	assert_int_equal(nr_calls, 1);
+	assert_int_equal(second_rip, (greg_t)count);
+	assert_int_equal(second_rdi, SIGUSR1);
+	set_default(SIGUSR1);
+	set_default(SIGUSR2);
+}
+
 static volatile int deepest;
 
 static void raise_itself(int sig)
@@ -1434,6 +1464,7 @@ int main(void)
 		cmocka_unit_test(blocked_signal_waits),
 		cmocka_unit_test(mask_of_the_action_is_honoured),
 		cmocka_unit_test(handlers_nest),
+		cmocka_unit_test(second_of_two_interrupts_the_first_where_it_begins),
 		cmocka_unit_test(signal_waits_for_its_own_handler),
 		cmocka_unit_test(nor_with_nodefer),
 		cmocka_unit_test(jumping_out_restores_the_mask),

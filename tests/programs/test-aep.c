@@ -68,20 +68,18 @@ static void see(siginfo_t *info, const ucontext_t *uc)
 	seen.calls++;
 }
 
-/* In what the AEP calls before it resumes. */
-static bool is_in_hook(const ucontext_t *uc)
+/* In what the AEP calls before it resumes, or where a handler begins or returns to. */
+static bool is_outside(const ucontext_t *uc)
 {
-	extern const char __executable_start, etext;
 	const uintptr_t rip = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
 
-	return rip >= (uintptr_t)&__executable_start && rip < (uintptr_t)&etext &&
-	       rip != (uintptr_t)enter_aep_aep;
+	return rip != (uintptr_t)enter_aep_aep && !test_is_inside(&encl, rip);
 }
 
 /* The first signal that comes while the enclave spins ends it. */
 static void end_spinning(int sig, siginfo_t *info, void *context)
 {
-	if (!op.started || op.flag || is_in_hook(context))
+	if (!op.started || op.flag || is_outside(context))
 		return;
 	see(info, context);
 	op.flag = 1;

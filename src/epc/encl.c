@@ -143,7 +143,7 @@ void sgx_encl_release(struct sgx_encl *encl)
 		epc_backing_destroy(encl, epc_victims_stay(encl, encl->victims.leaving.tail));
 	epc_pt_for_each(&encl->pages, release_page, encl);
 	release_secs(encl);
-	epc_va_finish(encl);
+	epc_va_finish(encl, __func__);
 	epc_pt_finish(&encl->pages, &pool->port);
 
 	atomic_fetch_sub_explicit(&pool->activity.enclaves, 1, memory_order_relaxed);
@@ -231,7 +231,7 @@ static int ecreate_locked(struct sgx_encl *encl, const struct sgx_secs *secs,
 	sgx_epc_page_mark_initialized(encl->pool, page);
 	if (!isa_is_done(ops->ecreate(ops->ctx, &pageinfo, sgx_epc_page_pa(encl->pool, page)))) {
 		sgx_encl_free_epc_page(encl->pool, page, "sgx_encl_ecreate");
-		epc_va_finish(encl);
+		epc_va_finish(encl, "sgx_encl_ecreate");
 		return -EIO;
 	}
 	encl->base = secs->baseaddr;

@@ -281,7 +281,7 @@ int epc_va_grow(struct sgx_encl *encl, struct sgx_epc_page *page, const char *si
 void epc_va_shrink(struct sgx_encl *encl);
 
 /** epc_va_finish() - give all of them back: every page they hold versions of is gone. */
-void epc_va_finish(struct sgx_encl *encl);
+void epc_va_finish(struct sgx_encl *encl, const char *site);
 
 /** epc_va_slot_get() - a free slot; there is one for each page of the enclave. */
 struct epc_va_slot epc_va_slot_get(struct sgx_encl *encl);

@@ -10,7 +10,7 @@
 
 /* Return: 0, what was outside is given back; -EIO, @page is not the caller's any more. */
 static int eldu(struct sgx_encl *encl, struct epc_backing *backing, struct sgx_epc_page *page,
-		uint64_t la, uint64_t secs)
+		uint64_t la, uint64_t secs, const char *site)
 {
 	struct sgx_epc_pool *pool = encl->pool;
 	_Alignas(128) struct sgx_pcmd pcmd = backing->pcmd;
@@ -24,7 +24,7 @@ static int eldu(struct sgx_encl *encl, struct epc_backing *backing, struct sgx_e
 	sgx_epc_page_mark_initialized(pool, page);
 	if (!isa_is_done(pool->ops.eldu(pool->ops.ctx, &pageinfo, sgx_epc_page_pa(pool, page),
 					epc_va_slot_pa(encl, backing->slot)))) {
-		sgx_encl_free_epc_page(pool, page, "epc_load_page");
+		sgx_encl_free_epc_page(pool, page, site);
 		return -EIO;
 	}
 	epc_backing_destroy(encl, backing);
@@ -37,7 +37,7 @@ int epc_load_secs(struct sgx_encl *encl, struct sgx_epc_page *page)
 {
 	const struct epc_mm_ops *mm = &encl->pool->mm;
 
-	if (eldu(encl, encl->secs_backing, page, 0, 0))
+	if (eldu(encl, encl->secs_backing, page, 0, 0, __func__))
 		return -EIO;
 	encl->secs_backing = NULL;
 	atomic_store_explicit(&encl->secs, page, memory_order_release);
@@ -54,7 +54,7 @@ int epc_load_page(struct sgx_encl *encl, struct epc_encl_page *rec, struct sgx_e
 	const uint64_t la = epc_record_la(encl, rec);
 	const uint64_t evicted_at = rec->evicted_at;
 
-	if (eldu(encl, rec->backing, page, la, sgx_encl_secs_pa(encl)))
+	if (eldu(encl, rec->backing, page, la, sgx_encl_secs_pa(encl), __func__))
 		return -EIO;
 	epc_encl_page_arrived(encl, rec, page, evicted_at);
 	if (mm->changed)

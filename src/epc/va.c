@@ -75,13 +75,13 @@ void epc_va_shrink(struct sgx_encl *encl)
 	}
 }
 
-void epc_va_finish(struct sgx_encl *encl)
+void epc_va_finish(struct sgx_encl *encl, const char *site)
 {
 	struct epc_va_page *va;
 
 	while ((va = encl->va_pages)) {
 		encl->va_pages = va->next;
-		va_free(encl, va, "sgx_encl_release");
+		va_free(encl, va, site);
 	}
 }
 

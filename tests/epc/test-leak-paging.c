@@ -88,6 +88,16 @@ static void failed_epa_of_ecreate(struct fake *f, struct sgx_encl *encl, struct 
 	assert_int_equal(sgx_encl_ecreate(encl, &secs_source), 0);
 }
 
+/* The VA page that was made for it goes, too. */
+static void va_page_of_a_failed_ecreate(struct fake *f, struct sgx_encl *encl,
+					struct isa_outcome result)
+{
+	fake_fail(f, FAKE_ECREATE, 1, 1, fake_fault(X86_GP));
+	fake_fail(f, FAKE_EREMOVE, 2, 1, result);
+	assert_int_not_equal(sgx_encl_ecreate(encl, &secs_source), 0);
+	assert_int_equal(sgx_encl_ecreate(encl, &secs_source), 0);
+}
+
 static void failed_epa_of_eadd(struct fake *f, struct sgx_encl *encl, struct isa_outcome result)
 {
 	build(encl, NR_PAGES_OF_A_VA_PAGE);
@@ -175,11 +185,12 @@ static void va_page_at_release(struct fake *f, struct sgx_encl *encl, struct isa
 /* A page that leaks still belongs to its SECS, which so cannot go either. */
 static const struct site sites[] = {
 	{ "sgx_encl_ecreate", failed_epa_of_ecreate, false, 0, 0 },
+	{ "sgx_encl_ecreate", va_page_of_a_failed_ecreate, true, PT_VA, 0 },
 	{ "sgx_encl_add_page", failed_epa_of_eadd, false, 0, 0 },
 	{ "sgx_encl_fault", failed_epa_of_a_fault, false, 0, 0 },
 	{ "sgx_encl_fault", failed_eaug, false, 0, 0 },
 	{ "epc_load_page", failed_eldu_of_a_page, false, 0, 0 },
-	{ "epc_load_page", failed_eldu_of_the_secs, false, 0, 0 },
+	{ "epc_load_secs", failed_eldu_of_the_secs, false, 0, 0 },
 	{ "sgx_encl_remove_page", removed_page, true, PT_TRIM, 1 },
 	{ "epc_va_shrink", spare_va_page, true, PT_VA, 0 },
 	{ "sgx_encl_release", va_page_at_release, true, PT_VA, 0 },

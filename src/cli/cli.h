@@ -24,6 +24,7 @@ enum {
 	OPT_PROFILE,
 	OPT_INJECT,
 	OPT_ON_LEAK,
+	OPT_NO_OVERCOMMIT,
 	OPT_REPORT,
 	OPT_SERVER,
 	OPT_NO_VDSO,
@@ -72,6 +73,7 @@ struct machine_options {
 	{ "profile", required_argument, NULL, OPT_PROFILE },	\
 	{ "inject", required_argument, NULL, OPT_INJECT },	\
 	{ "on-leak", required_argument, NULL, OPT_ON_LEAK },	\
+	{ "no-overcommit", no_argument, NULL, OPT_NO_OVERCOMMIT }, \
 	{ "report", no_argument, NULL, OPT_REPORT }
 
 #define MACHINE_USAGE									\
@@ -82,6 +84,8 @@ struct machine_options {
 	"                  LEAF:nth=N[,every=M][,code=NAME|fault=GP|PF][,from=boot][,seed=S]\n" \
 	"  --on-leak WHAT  when an EPC page leaks: 'continue' (default), 'refuse' new\n"	\
 	"                  enclaves, or 'abort' the machine, as if its power were cut\n"	\
+	"  --no-overcommit write no page of an enclave out: what does not fit into the\n"	\
+	"                  EPC is refused\n"						\
 	"  --report        say at the end how the machine was\n"
 
 void machine_options_init(struct machine_options *o);

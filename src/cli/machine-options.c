@@ -108,6 +108,9 @@ static int take_one(struct machine_options *o, int c, const char *value)
 		return add_rule(o, value);
 	case OPT_ON_LEAK:
 		return set_on_leak(o, value);
+	case OPT_NO_OVERCOMMIT:
+		o->config.no_overcommit = true;
+		return 0;
 	case OPT_REPORT:
 	default:
 		o->report = true;

@@ -598,6 +598,7 @@ struct server {
 	struct counts counts;
 	struct inject_plan *inject;
 	enum sgx_epc_on_leak on_leak;
+	bool no_overcommit;
 	uint64_t started_ns;	/* wall clock */
 	int epoll;
 	int spare;		/* given up to refuse a connection */

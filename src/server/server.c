@@ -117,7 +117,7 @@ static int create_pool(struct server *s)
 		.ops = processor_ops(&s->processor),
 		.mm = processor_mm(&s->processor),
 		.on_leak = s->on_leak,
-		.overcommit = true,
+		.overcommit = !s->no_overcommit,
 		/* Like a kernel, take nothing about the EPC on trust. */
 		.known_clean = false,
 	};
@@ -217,6 +217,7 @@ int server_create(const struct server_config *config, struct server **out)
 	s->platform.sha256 = isa_sha256;
 	s->inject = config->inject;
 	s->on_leak = config->on_leak;
+	s->no_overcommit = config->no_overcommit;
 	s->started_ns = port_time_ns(NULL);
 	ret = choose_name(s, config->name);
 	if (!ret)

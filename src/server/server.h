@@ -24,6 +24,7 @@ struct server_config {
 	struct inject_plan *inject;
 	/* SGX_EPC_LEAK_ABORT ends the process: to programs, as if power were lost. */
 	enum sgx_epc_on_leak on_leak;
+	bool no_overcommit;		/* what does not fit into EPC is refused, not paged */
 };
 
 /* What keeps a server running; each a descriptor, -1 where there is none. */

@@ -29,8 +29,14 @@ static void end_of_step(void)
 		assert_counters_add_up(pool, COUNTED_PAGES);
 }
 
+/* They have no header: what the manager's own says has to be the same. */
+#define SAME_AS_DECLARED(name)							\
+	_Static_assert(__builtin_types_compatible_p(__typeof__(&__real_##name),	\
+						    __typeof__(&name)), #name)
+
 #define STEP(type, name, params, args)		\
 	type __real_##name params;		\
+	SAME_AS_DECLARED(name);			\
 	type __wrap_##name params;		\
 	type __wrap_##name params		\
 	{					\
@@ -44,6 +50,7 @@ static void end_of_step(void)
 
 #define STEP_VOID(name, params, args)		\
 	void __real_##name params;		\
+	SAME_AS_DECLARED(name);			\
 	void __wrap_##name params;		\
 	void __wrap_##name params		\
 	{					\

@@ -1140,6 +1140,32 @@ static void pages_on_their_way_out_can_be_used(void **state)
 	finish_clean(&f);
 }
 
+/* Reported when it was taken from its program already. */
+static void u3_a_page_poisoned_on_its_way_out_stays(void **state)
+{
+	unsigned int nr_asked = 0;
+	const struct epc_encl_page *rec;
+	struct subject s;
+	struct fake f;
+	uint64_t pa;
+
+	start_sequence(&f, &s);
+	sgx_epc_reclaim_ahead(f.pool, 8, at_once, &nr_asked);
+	rec = s.encl->victims.leaving.tail;
+	pa = sgx_epc_page_pa(f.pool, epc_record_page(s.encl, rec));
+	assert_int_equal(sgx_epc_poison(f.pool, pa), 0);
+	while (s.encl->victims.leaving.nr)
+		sgx_epc_reclaim(f.pool, 8);
+	assert_true(is_resident(&s, rec->nr));
+	assert_true(fake_page_at(&f, pa)->valid);
+	/* Nor is it chosen again. */
+	sgx_epc_reclaim(f.pool, 2000);
+	assert_true(is_resident(&s, rec->nr));
+	sgx_encl_release(s.encl);
+	assert_int_equal(sgx_epc_stat_total(f.pool).poisoned, 1);
+	finish_clean(&f);
+}
+
 static void pages_that_fail_on_their_way_out_stay(void **state)
 {
 	unsigned int nr_asked = 0;
@@ -1467,6 +1493,7 @@ int main(void)
 		cmocka_unit_test(ahead_takes_neighbours_together),
 		cmocka_unit_test(what_there_was_no_moment_for_goes_out_next),
 		cmocka_unit_test(pages_on_their_way_out_can_be_used),
+		cmocka_unit_test(u3_a_page_poisoned_on_its_way_out_stays),
 		cmocka_unit_test(pages_that_fail_on_their_way_out_stay),
 		cmocka_unit_test(a_page_is_reloaded_before_it_is_asked_for),
 		cmocka_unit_test(f59_background_stops_at_the_high_watermark),

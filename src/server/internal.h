@@ -605,6 +605,15 @@ struct server {
 	atomic_uint_fast64_t next_id;
 };
 
+/** server_create_pool() - the manager of the server's EPC, sanitized.  0; an errno of sgx_epc_pool_create(). */
+int server_create_pool(struct server *s);
+
+/** server_log() - one line on standard error. */
+void server_log(enum epc_log_level level, const char *message);
+
+/** server_time_ns() - since the epoch. */
+uint64_t server_time_ns(void);
+
 /**
  * server_accept() - accept a connection on @listener; the descriptor, or -1.
  * Context: the event loop.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Enclaves this process has mapped: the memory files the server shares, and the
- * rights of their pages.
+ * Enclaves this process has mapped, and the memory files the server shares.
  *
  * An enclave lives while its device is open or mapped, as in the kernel, where
  * a mapping holds the file.  Here a duplicate of the socket stands for that.
@@ -395,96 +394,11 @@ void client_encl_put(struct client_encl *encl)
 	client_unlock(&saved);
 }
 
-/* --- rights -------------------------------------------------------------------- */
+/* --- what happens to them --------------------------------------------------------- */
 
-uint16_t client_encl_mirror(const struct client_encl *encl, uint64_t addr)
+bool client_encl_is_lost(const struct client_encl *encl)
 {
-	const uint64_t i = (addr - encl->base) / SGX_PAGE_SIZE;
-
-	/* Beyond the bounds a look would make the sparse file less sparse. */
-	if (i < atomic_load(&encl->shared->first) || i >= atomic_load(&encl->shared->end))
-		return 0;
-	return __atomic_load_n(&encl->mirror[i], __ATOMIC_ACQUIRE);
-}
-
-static int epcm_prot(uint16_t entry)
-{
-	const unsigned int state = MIRROR_VALID | MIRROR_PENDING | MIRROR_MODIFIED |
-				   MIRROR_BLOCKED;
-
-	if ((entry & state) != MIRROR_VALID || entry >> MIRROR_PT_SHIFT != PT_REG)
-		return PROT_NONE;
-	return (entry & SECINFO_R ? PROT_READ : 0) | (entry & SECINFO_W ? PROT_WRITE : 0) |
-	       (entry & SECINFO_X ? PROT_EXEC : 0);
-}
-
-static int effective_prot(const struct client_vma *vma, uint64_t addr)
-{
-	return vma->prot & epcm_prot(client_encl_mirror(vma->encl, addr));
-}
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Run by run: one mapping a page would meet the kernel's limit soon. */
-void client_encl_apply(const struct client_vma *vma, uint64_t start, uint64_t end)
-{
-	const struct client_encl *encl = vma->encl;
-	uint64_t lo, hi, run;
-
-	start = max_u64(start, vma->start);
-	end = min_u64(end, vma->end);
-	if (start >= end)
-		return;
-	if (!encl->size) {
-		sys_mprotect((void *)(uintptr_t)start, end - start, PROT_NONE);
-		return;
-	}
-	/* Pages exist only between these two. */
-	lo = encl->base + atomic_load(&encl->shared->first) * SGX_PAGE_SIZE;
-	hi = encl->base + atomic_load(&encl->shared->end) * SGX_PAGE_SIZE;
-	if (lo >= hi || hi <= start || lo >= end) {
-		sys_mprotect((void *)(uintptr_t)start, end - start, PROT_NONE);
-		return;
-	}
-	lo = max_u64(lo, start);
-	hi = min_u64(hi, end);
-	if (start < lo)
-		sys_mprotect((void *)(uintptr_t)start, lo - start, PROT_NONE);
-	for (; lo < hi; lo = run) {
-		const int prot = effective_prot(vma, lo);
-
-		run = lo + SGX_PAGE_SIZE;
-		while (run < hi && effective_prot(vma, run) == prot)
-			run += SGX_PAGE_SIZE;
-		sys_mprotect((void *)(uintptr_t)lo, run - lo, prot);
-	}
-	if (hi < end)
-		sys_mprotect((void *)(uintptr_t)hi, end - hi, PROT_NONE);
-}
-
-int client_encl_map(struct client_encl *encl, uint64_t start, uint64_t end)
-{
-	const uint64_t lo = max_u64(start, encl->base);
-	const uint64_t hi = min_u64(end, encl->base + encl->size);
-	void *p = sys_mmap((void *)(uintptr_t)start, end - start, PROT_NONE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-
-	/* Before CREATE there is only the range. */
-	if (!sys_is_error(p) && lo < hi)
-		p = sys_mmap((void *)(uintptr_t)lo, hi - lo, PROT_NONE,
-			     MAP_SHARED | MAP_NORESERVE | MAP_FIXED, encl->pages_fd,
-			     lo - encl->base);
-	if (sys_is_error(p))
-		return (int)(intptr_t)p;
-	return lo < hi ? client_paging_map(encl, lo, hi - lo) : 0;
+	return !(atomic_load_explicit(encl->machine, memory_order_acquire) & PROTO_IS_ALIVE);
 }
 
 /*
@@ -535,128 +449,4 @@ void client_encl_created(struct client_encl *encl)
 			client_encl_apply(vma, vma->start, vma->end);
 		}
 	client_unlock(&saved);
-}
-
-void client_encl_pages_changed(struct client_encl *encl, uint64_t start, uint64_t end)
-{
-	const struct client_vma *vma;
-	uint64_t saved;
-
-	client_lock(&saved);
-	for (vma = client_vma_next(start); vma && vma->start < end;
-	     vma = client_vma_next(vma->end))
-		if (vma->encl == encl)
-			client_encl_apply(vma, start, end);
-	client_unlock(&saved);
-}
-
-/* --- the view entry works on ------------------------------------------------------ */
-
-static bool knows(const struct client_lookup *known, uint64_t la)
-{
-	if (known->generation != client_vma_generation())
-		return false;
-	for (unsigned int i = 0; i < known->nr; i++)
-		if (known->writable[i] == la)
-			return true;
-	return false;
-}
-
-static void learn(struct client_lookup *known, uint64_t la)
-{
-	const unsigned int max = sizeof(known->writable) / sizeof(known->writable[0]);
-
-	known->writable[known->next] = la;
-	known->next = (known->next + 1) % max;
-	if (known->nr < max)
-		known->nr++;
-}
-
-struct client_encl *client_encl_enter(struct client_thread *thread, uint64_t tcs)
-{
-	struct client_lookup *const known = &thread->known;
-	struct client_encl *encl;
-
-	if (knows(known, tcs)) {
-		thread->encl = known->encl;
-		return known->encl;
-	}
-	client_lock_blocked();
-	encl = client_encl_at(tcs);
-	if (encl != known->encl || known->generation != client_vma_generation())
-		*known = (struct client_lookup){
-			.generation = client_vma_generation(),
-			.encl = encl,
-		};
-	client_unlock_blocked();
-	thread->encl = encl;
-	return encl;
-}
-
-/* What of an access the program's mappings decide: is there one, and does it allow that? */
-static bool look_up(struct client_thread *thread, uint64_t la, bool write, bool *mapped)
-{
-	const int prot = write ? PROT_WRITE : PROT_READ | PROT_WRITE | PROT_EXEC;
-	const struct client_vma *vma;
-	bool allowed;
-
-	client_lock_blocked();
-	vma = client_vma_find(la);
-	*mapped = vma;
-	allowed = vma && vma->encl == thread->encl && (vma->prot & prot);
-	if (allowed && write && thread->known.encl == thread->encl &&
-	    thread->known.generation == client_vma_generation())
-		learn(&thread->known, la);
-	client_unlock_blocked();
-	return allowed;
-}
-
-static bool view_page(void *ctx, uint64_t la, bool write, struct isa_epcm_info *info,
-		      void **page, struct isa_outcome *fault)
-{
-	struct client_thread *const thread = ctx;
-	const struct client_encl *const encl = thread->encl;
-	const uint16_t entry = client_encl_mirror(encl, la);
-	bool mapped = true;
-
-	if ((!knows(&thread->known, la) && !look_up(thread, la, write, &mapped)) ||
-	    !(entry & MIRROR_VALID)) {
-		*fault = (struct isa_outcome){
-			.kind = ISA_FAULT,
-			.vector = X86_PF,
-			.error_code = PFEC_U | (write ? PFEC_W : 0) | (mapped ? PFEC_P : 0),
-			.address = la,
-		};
-		if (!(entry & MIRROR_VALID))
-			fault->error_code &= ~PFEC_P;
-		return false;
-	}
-	*info = (struct isa_epcm_info){
-		.valid = true,
-		.pt = (uint8_t)(entry >> MIRROR_PT_SHIFT),
-		.rwx = entry & MIRROR_RWX,
-		.blocked = entry & MIRROR_BLOCKED,
-		.pending = entry & MIRROR_PENDING,
-		.modified = entry & MIRROR_MODIFIED,
-		.enclaveaddress = la,
-	};
-	*page = encl->pages + (la - encl->base);
-	return true;
-}
-
-bool client_encl_is_lost(const struct client_encl *encl)
-{
-	return !(atomic_load_explicit(encl->machine, memory_order_acquire) & PROTO_IS_ALIVE);
-}
-
-struct isa_encl_view client_encl_view(struct client_thread *thread)
-{
-	return (struct isa_encl_view){
-		.blk = &thread->encl->shared->blk,
-		.page = view_page,
-		.ctx = thread,
-		.xcr0 = client_xcr0(),
-		.xsave_component = client_xsave_components(),
-		.holder = thread->encl->number,
-	};
 }

@@ -126,10 +126,12 @@ library()
 	fi
 	quietly ninja -C "$root/isa" src/isa/libswsgx-isa.a src/inject/libswsgx-inject.a
 	quietly meson install -C "$root/isa" --no-rebuild --tags devel --quiet
-	# Installed files keep their times, which say nothing about another tree's.
-	if [ "$(cat "$root/isa-installed/.from" 2>/dev/null)" != "$top" ]; then
+	# Installed files keep their times, which may be older than objects made from
+	# what they replace.
+	sum=$(find "$root/isa-installed" -type f ! -name .sum | LC_ALL=C sort | xargs sha256sum | sha256sum)
+	if [ "$(cat "$root/isa-installed/.sum" 2>/dev/null)" != "$sum" ]; then
 		find "$root/isa-installed" -type f -exec touch {} +
-		echo "$top" >"$root/isa-installed/.from"
+		echo "$sum" >"$root/isa-installed/.sum"
 	fi
 }
 

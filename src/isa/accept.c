@@ -74,12 +74,18 @@ static bool matches(const struct isa_epcm *e, uint64_t la, const struct sgx_seci
 	return (isa_epcm_word(e) & compared) == want;
 }
 
+/* One without frames is, if none is in use: nobody can enter it, and programs make them. */
+static bool frames_are_acceptable(const struct sgx_tcs *tcs)
+{
+	return !tcs->cssa || tcs->cssa < tcs->nssa;
+}
+
 static bool tcs_is_acceptable(const struct isa_machine *m, const struct isa_epcm *e)
 {
 	const struct sgx_tcs *tcs = isa_epc_page(m, e);
 
 	return isa_tcs_is_legal(m, isa_owner(m, e), tcs) && !(tcs->flags & TCS_DBGOPTIN) &&
-	       tcs->cssa < tcs->nssa && !tcs->aep && !tcs->state;
+	       frames_are_acceptable(tcs) && !tcs->aep && !tcs->state;
 }
 
 /* From check 8 on: the page is held. */

@@ -349,6 +349,17 @@ static void accepts_a_tcs_with_frames_in_use(void **state)
 	assert_done(accept_tcs(f, &tcs));
 }
 
+static void accepts_a_tcs_that_is_empty(void **state)
+{
+	struct isa_fixture *f = *state;
+	struct sgx_tcs tcs = { 0 };
+
+	assert_done(accept_tcs(f, &tcs));
+	/* But none of frames it does not have. */
+	tcs.cssa = 1;
+	assert_gp(accept_tcs(f, &tcs));
+}
+
 static void wants_page_granular_limits_in_a_32_bit_tcs(void **state)
 {
 	struct isa_fixture *f = *state;
@@ -396,6 +407,7 @@ int main(void)
 		CASE(waits_for_tracking),
 		CASE(faults_on_a_tcs_that_is_none),
 		CASE(accepts_a_tcs_with_frames_in_use),
+		CASE(accepts_a_tcs_that_is_empty),
 		CASE(wants_page_granular_limits_in_a_32_bit_tcs),
 		CASE(is_no_leaf_of_an_sgx1_part),
 	};

@@ -186,4 +186,5 @@ void drive_prepare_tcs(struct world *w, int cpu)
 	w->model.page[frame].contents.is_tcs_image = true;
 	w->model.page[frame].contents.tcs_flags = 0;
 	w->model.page[frame].contents.cssa = 0;
+	w->model.page[frame].contents.nssa = NSSA;
 }

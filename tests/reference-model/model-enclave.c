@@ -123,7 +123,10 @@ struct verdict model_eaccept(struct model *m, int cpu, uint64_t rbx, uint64_t rc
 		return error(NOT_TRACKED);
 	if (p->pt == TCS) {
 		if (!p->contents.is_tcs_image || p->contents.tcs_flags ||
-		    p->contents.cssa >= NSSA || p->contents.active)
+		    p->contents.active)
+			return gp();
+		/* Read word by word, also without both.  See docs/deviations.md. */
+		if (p->contents.cssa && p->contents.cssa >= p->contents.nssa)
 			return gp();
 	}
 	p->pending = false;
@@ -257,7 +260,7 @@ struct verdict model_eenter(struct model *m, int cpu, uint64_t rbx)
 	if (v.kind != OK)
 		return v;
 	tcs = &m->page[model_frame(m, rbx)];
-	if (tcs->contents.cssa >= NSSA)
+	if (tcs->contents.cssa >= tcs->contents.nssa)
 		return gp();
 	v = ssa_frame(m, tcs, tcs->contents.cssa);
 	if (v.kind != OK)

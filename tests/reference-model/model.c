@@ -154,6 +154,7 @@ struct verdict model_eadd(struct model *m, uint64_t rcx, const struct addition *
 	p->address = a->linaddr;
 	p->owner = model_frame(m, a->secs);
 	p->contents.is_tcs_image = a->source_is_tcs;
+	p->contents.nssa = NSSA;
 	return ok();
 }
 
@@ -316,6 +317,7 @@ struct verdict model_eaug(struct model *m, uint64_t rcx, const struct addition *
 	p->pending = true;
 	p->address = a->linaddr;
 	p->owner = model_frame(m, a->secs);
+	p->contents.is_tcs_image = true;	/* zeros: a TCS without frames */
 	return ok();
 }
 

@@ -56,7 +56,7 @@ struct contents {
 	/* of a TCS, or a page that could become one */
 	bool is_tcs_image;		/* all a TCS may not have set is zero */
 	uint64_t tcs_flags;
-	unsigned int cssa;
+	unsigned int cssa, nssa;
 	bool active;
 	/* of a version array */
 	uint64_t version[NR_SLOTS];

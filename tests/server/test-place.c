@@ -387,7 +387,10 @@ static uint64_t anonymous_kib(void)
 	return kib;
 }
 
-/* Frames of pages that are in the file take none, wherever those of VA pages lie. */
+/*
+ * Frames of pages that are in the file take none, wherever those of VA pages lie.  It would be
+ * as much again; a sanitizer takes a third of that for itself.
+ */
 static void a_loaded_enclave_takes_its_memory_once(void **state)
 {
 	const uint64_t nr_pages = 6144, per_call = 256;
@@ -410,7 +413,7 @@ static void a_loaded_enclave_takes_its_memory_once(void **state)
 	before = anonymous_kib();
 	for (uint64_t i = 0; i < nr_pages; i += per_call)
 		assert_int_equal(raw_add_pages(sock, i * PAGE, src, per_call * PAGE, R_PAGE, 0), 0);
-	assert_in_range(anonymous_kib(), 0, before + nr_pages * PAGE / 1024 / 3);
+	assert_in_range(anonymous_kib(), 0, before + nr_pages * PAGE / 1024 * 2 / 3);
 	close(sock);
 	free(src);
 	machine_stop(&m);

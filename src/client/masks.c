@@ -97,6 +97,8 @@ static void hold(struct client_mask *mask, int sig, const siginfo_t *info)
 
 void client_mask_release(struct client_mask *mask, uint64_t which)
 {
+	if (!(mask->held & which))
+		return;
 	for (size_t i = 0; i < CLIENT_NR_SYNC; i++) {
 		const int sig = sync_signals[i];
 
@@ -215,7 +217,7 @@ static int do_sigmask(int how, const sigset_t *set, sigset_t *old)
 
 	client_start();
 	own = client_mask_of(NULL);
-	ret = sys_call(SYS_rt_sigprocmask, how, set ? (long)&mask : 0, (long)&previous,
+	ret = sys_call(SYS_rt_sigprocmask, how, set ? (long)&mask : 0, old ? (long)&previous : 0,
 		       sizeof(mask));
 	if (ret)
 		return (int)-ret;

@@ -57,10 +57,13 @@ struct sgx_epc_page {
 
 _Static_assert(sizeof(struct sgx_epc_page) <= 16, "16 bytes for 4096 of EPC");
 
-/* What processors fetch at once, two lines; the array of pages begins at a multiple of it. */
+/* What processors fetch at once, two lines. */
 #define EPC_LINE 128u
 #define EPC_PAGES_PER_LINE ((uint32_t)(EPC_LINE / sizeof(struct sgx_epc_page)))
-/* As far as a processor reaches that fetches lines before anybody asks for them. */
+/*
+ * As far as a processor reaches that fetches lines before anybody asks for them; the
+ * array of pages begins at a multiple of it.
+ */
 #define EPC_BLOCK 4096u
 #define EPC_PAGES_PER_BLOCK ((uint32_t)(EPC_BLOCK / sizeof(struct sgx_epc_page)))
 

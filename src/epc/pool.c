@@ -67,7 +67,7 @@ static int alloc_arrays(struct sgx_epc_pool *pool)
 {
 	const struct epc_port *port = &pool->port;
 
-	pool->pages = epc_alloc_aligned(port, pool->nr_pages * sizeof(*pool->pages), EPC_LINE,
+	pool->pages = epc_alloc_aligned(port, pool->nr_pages * sizeof(*pool->pages), EPC_BLOCK,
 					&pool->pages_mem);
 	pool->sections = epc_alloc(port, pool->nr_sections * sizeof(*pool->sections));
 	pool->ledger.rows = epc_alloc(port, pool->nr_pages * sizeof(*pool->ledger.rows));

@@ -6,7 +6,6 @@
  */
 #include <sched.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include "internal.h"
 
@@ -14,14 +13,6 @@
 #define LOOK_NS 50000u
 /* At most so many bursts are slept through after looking was in vain. */
 #define MAX_SKIP 63u
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 void burst_init(struct burst *b)
 {
@@ -34,7 +25,7 @@ void burst_init(struct burst *b)
 
 bool burst_may_add(struct burst *b, const struct device *dev)
 {
-	const uint64_t now = now_ns();
+	const uint64_t now = server_monotonic_ns();
 
 	if (b->adder != dev && now - b->added_ns < LOOK_NS)
 		return false;
@@ -45,7 +36,7 @@ bool burst_may_add(struct burst *b, const struct device *dev)
 
 void burst_served(struct burst *b)
 {
-	const uint64_t now = now_ns();
+	const uint64_t now = server_monotonic_ns();
 
 	b->looks = b->is_possible && now - b->served_ns < LOOK_NS;
 	b->served_ns = now;
@@ -64,7 +55,7 @@ int burst_wait(struct burst *b, int epoll, struct epoll_event *event)
 			b->was_in_vain = 0;
 			return n;
 		}
-		if (now_ns() - b->served_ns < LOOK_NS)
+		if (server_monotonic_ns() - b->served_ns < LOOK_NS)
 			continue;
 		b->looks = false;
 		b->was_in_vain = 2 * b->was_in_vain + 1 < MAX_SKIP ? 2 * b->was_in_vain + 1

@@ -614,6 +614,9 @@ void server_log(enum epc_log_level level, const char *message);
 /** server_time_ns() - since the epoch. */
 uint64_t server_time_ns(void);
 
+/** server_monotonic_ns() - since some moment, and never backwards: for how long something takes. */
+uint64_t server_monotonic_ns(void);
+
 /**
  * server_accept() - accept a connection on @listener; the descriptor, or -1.
  * Context: the event loop.

@@ -64,14 +64,6 @@ static void wake(_Atomic uint32_t *word)
 	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* --- serving -------------------------------------------------------------------- */
 
 static uint32_t in_state(uint32_t slot, enum proto_slot_state state)
@@ -343,27 +335,27 @@ static bool sleep_until_rung(struct mailboxes *m)
 static void *run(void *arg)
 {
 	struct mailboxes *m = arg;
-	uint64_t last = now_ns();
+	uint64_t last = server_monotonic_ns();
 	uint32_t cpu = UINT32_MAX;
 	bool more = false;
 
 	is_our_thread = true;
 	while (!atomic_load(&m->stop)) {
 		m->owed = serve_all(m, &cpu);
-		if (m->owed || (more && now_ns() - last > BURST_NS)) {
+		if (m->owed || (more && server_monotonic_ns() - last > BURST_NS)) {
 			more = sgx_epc_reclaim_ahead(m->pool, AHEAD, is_over, m);
-			last = now_ns();
+			last = server_monotonic_ns();
 			continue;
 		}
 		/* On one processor it is the other that has to run. */
-		if (cpu != (uint32_t)sched_getcpu() && now_ns() - last < SPIN_NS) {
+		if (cpu != (uint32_t)sched_getcpu() && server_monotonic_ns() - last < SPIN_NS) {
 			for (unsigned int i = 0; i < 8; i++)
 				__builtin_ia32_pause();
 			continue;
 		}
 		if (!sleep_until_rung(m))
 			close_all(m);
-		last = now_ns();
+		last = server_monotonic_ns();
 	}
 	return NULL;
 }

@@ -32,12 +32,22 @@ static void port_log(void *ctx, enum epc_log_level level, const char *message)
 	server_log(level, message);
 }
 
-uint64_t server_time_ns(void)
+static uint64_t read_clock(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+uint64_t server_time_ns(void)
+{
+	return read_clock(CLOCK_REALTIME);
+}
+
+uint64_t server_monotonic_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 static uint64_t port_time_ns(void *ctx)
